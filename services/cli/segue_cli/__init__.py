@@ -1,0 +1,1 @@
+"""Segue's command line: a person publishes and subscribes like anyone else."""

@@ -1,0 +1,1 @@
+"""Segue's deployer: requests become slots, slots become container requests."""

@@ -1,0 +1,1 @@
+"""Segue's health monitor: silence, streaks and flapping become verdicts."""

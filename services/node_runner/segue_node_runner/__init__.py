@@ -1,0 +1,1 @@
+"""Segue's node runner: one host's Docker engine follows the events."""

@@ -1,0 +1,1 @@
+"""Segue's scheduler: requested containers get a node."""

@@ -1,0 +1,1 @@
+"""Segue: the vocabulary, the picture, the bus and the shell that every service shares."""

@@ -1,0 +1,72 @@
+"""What a service is made of inside: a core that folds the log and decides what is owed.
+
+    fold(record)           every event that the service follows, in order, corrects the picture
+    decide(now) -> [...]   what the picture still owes; asked again until it owes nothing
+    wake_at                when the clock alone could change the answer
+
+A core does no I/O and knows no clock, chance or logger: the same log gives the same decisions.
+`now` is the log's time in seconds since 1970. Logic is level-triggered: a decision is derived from
+the picture, never from the event in hand, so nothing is lost by a crash or a missed message.
+"""
+
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+
+from segue.envelope import Cause, Record
+from segue.events import Event
+from segue.ids import derived
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """An event that is owed, and what caused it.
+
+    Its id is derived from the cause, its subject and `key`, so a repeat of the decision, by
+    whichever leader, is one event. `key` tells apart decisions that one cause may bring about more
+    than once on one subject (such as attempts); it must not depend on the decision's content.
+    """
+
+    event: Event
+    cause: Cause | None = None
+    key: str = ""
+    actor: str = ""
+
+    @property
+    def id(self) -> str:
+        """The event's id, the same for every repeat of the decision."""
+        cause = self.cause.id if self.cause else ""
+        return derived("decision", cause, self.event.subject, self.key)
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """A message of the log that could not be decoded."""
+
+    sequence: int
+    time: float
+    subject: str
+    reason: str
+
+
+class Core(Protocol):
+    """The pure part of a service."""
+
+    service: ClassVar[str]
+    wake_at: float | None
+
+    def fold(self, record: Record) -> None:
+        """Correct the picture by an event; late and repeated news is harmless."""
+
+    def unreadable(self, message: Unreadable) -> None:
+        """Learn of a message that nobody could decode."""
+
+    def hear(self, news: Any, now: float) -> None:
+        """Learn what is not in the log: a beat, a sample, what an effect came to."""
+
+    def decide(self, now: float) -> list[Any]:
+        """Say what is owed: decisions, and effects where the service acts on the world."""
+
+    def snapshot(self) -> bytes:
+        """Encode the picture, complete."""
+
+    def restore(self, data: bytes) -> None:
+        """Take the picture from `snapshot`'s bytes, or raise a `msgspec.MsgspecError`."""

@@ -1,0 +1,18 @@
+"""Every event there is, one module per noun. The types are the source of schemas/ and docs."""
+
+from segue.events import container, deploy, event, image, leader, node, scale, service
+from segue.events.base import REGISTRY, Event, subjects
+
+__all__ = [
+    "REGISTRY",
+    "Event",
+    "container",
+    "deploy",
+    "event",
+    "image",
+    "leader",
+    "node",
+    "scale",
+    "service",
+    "subjects",
+]

@@ -1,0 +1,97 @@
+"""What happens to nodes: hosts with a Docker engine and a node runner.
+
+joined ⇄ suspected ─→ lost ─→ returned (a new joined, with its inventory)
+   │ degraded ⇄ recovered (the engine)      cordoned ⇄ uncordoned (people)
+   └→ left
+"""
+
+import msgspec
+
+from segue.events.base import Event
+
+
+class NodeEvent(Event, scope=("node",)):
+    """Common to all: which node."""
+
+    node: str
+
+
+class Held(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A container of ours that the node's engine has."""
+
+    app: str
+    service: str
+    slot: int
+    attempt: int
+    running: bool
+    engine_id: str = ""
+
+
+class NodeJoined(NodeEvent, type="node.joined"):
+    """A node runner is at work on the node. Everyone reacts; the newest tells what is so.
+
+    `session` names this run of the runner: a second one under the same name is refused.
+    """
+
+    session: str
+    cpu_millicores: int
+    memory_bytes: int
+    disk_bytes: int = 0
+    labels: dict[str, str] = {}
+    hostname: str = ""
+    platform: str = "linux/amd64"
+    engine: str = ""  # "docker 20.10.24, API 1.41"
+    version: str = ""  # Segue's own.
+    images: list[str] = []  # References the engine has, at most 200.
+    inventory: list[Held] = []
+    lost_seq: int = 0  # Sequence of the last `node.lost` of this node that the runner knows.
+
+
+class NodeLeft(NodeEvent, type="node.left"):
+    """The runner was stopped on purpose; its containers go on running."""
+
+    reason: str = "stopped"
+
+
+class NodeSuspected(NodeEvent, type="node.suspected"):
+    """The health monitor has heard nothing for `silent_s`. No new containers go there."""
+
+    silent_s: float
+
+
+class NodeLost(NodeEvent, type="node.lost"):
+    """The health monitor gives the node up. Its containers are replaced elsewhere."""
+
+    silent_s: float
+
+
+class NodeReturned(NodeEvent, type="node.returned"):
+    """A suspected or lost node is heard again."""
+
+    silent_s: float
+
+
+class NodeDegraded(NodeEvent, type="node.degraded"):
+    """The node runner's engine does not answer or cannot work. No new containers go there."""
+
+    reason: str
+
+
+class NodeRecovered(NodeEvent, type="node.recovered"):
+    """The engine works again."""
+
+
+class NodeCordonRequested(NodeEvent, type="node.cordon_requested"):
+    """Someone wants no new containers on the node. The deployer reacts as doorkeeper."""
+
+
+class NodeUncordonRequested(NodeEvent, type="node.uncordon_requested"):
+    """Someone wants the node used again. The deployer reacts as doorkeeper."""
+
+
+class NodeCordoned(NodeEvent, type="node.cordoned"):
+    """No new containers go to the node."""
+
+
+class NodeUncordoned(NodeEvent, type="node.uncordoned"):
+    """The node may be used again."""

@@ -1,0 +1,27 @@
+"""What is noticed about a service as a whole.
+
+flapping ─→ steady
+"""
+
+from segue.events.base import Event
+
+
+class ServiceFlapping(Event, type="service.flapping", scope=("app", "service")):
+    """A slot fails again and again. The notifier and people react; restarts go on, slower."""
+
+    app: str
+    service: str
+    slot: int
+    failures: int
+    within_s: float
+    last_reason: str
+    last_exit_code: int | None = None
+    logs: list[str] = []
+
+
+class ServiceSteady(Event, type="service.steady", scope=("app", "service")):
+    """No slot of a service that was flapping has failed for long enough to trust it again."""
+
+    app: str
+    service: str
+    quiet_s: float

@@ -1,0 +1,203 @@
+"""What is to run: the canonical form of an app, as `deploy.accepted` carries it.
+
+The form holds what a core decides on as typed fields, in base units (seconds, bytes, millicores),
+and all else that a container is made of as `container`, a fragment of the engine's own create
+call that no core reads. Compose files become this in `segue.compose`; nothing here reads files.
+"""
+
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A part of an app's canonical form; equal content is equal and has equal bytes."""
+
+
+class Health(Spec, frozen=True):
+    """The engine's own health check. Durations in seconds; the defaults are the engine's."""
+
+    test: list[str]  # ["CMD", …] or ["CMD-SHELL", line]
+    interval_s: float = 30.0
+    timeout_s: float = 30.0
+    retries: int = 3
+    start_period_s: float = 0.0
+    start_interval_s: float | None = None  # Needs engine API 1.44; ignored with a note before.
+
+
+class Restart(Spec, frozen=True):
+    """When an ended container is followed by another (Compose `deploy.restart_policy`).
+
+    `delay_s` None is Segue's own back-off: at once, then 1 s doubling to 60 s with full jitter.
+    """
+
+    condition: Literal["none", "on-failure", "any"] = "any"
+    delay_s: float | None = None
+    max_attempts: int | None = None  # None: without end.
+    window_s: float | None = None  # Attempts are counted within it; None: over the slot's life.
+
+
+class Dependency(Spec, frozen=True):
+    """A gate on the first start of a service's containers."""
+
+    condition: Literal["started", "healthy", "completed"] = "started"
+    required: bool = True
+
+
+class Placement(Spec, frozen=True):
+    """Where slots may be and should be."""
+
+    constraints: list[str] = []  # "node.labels.disk == ssd"
+    spread: list[str] = []  # "node.labels.zone"
+    max_per_node: int = 0  # 0: no limit.
+    platform: str | None = None  # "linux/amd64"
+
+
+class Resources(Spec, frozen=True):
+    """What a slot is promised. Limits that the engine enforces stand in `container`."""
+
+    cpu_millicores: int = 0
+    memory_bytes: int = 0
+
+
+class Port(Spec, frozen=True):
+    """A published port. `mode: host` binds it on the slot's node; `ingress` is the gateway's."""
+
+    target: int
+    published: int | None = None  # None in host mode: the engine picks one.
+    protocol: Literal["tcp", "udp", "sctp"] = "tcp"
+    mode: Literal["host", "ingress"] = "ingress"
+    host_ip: str | None = None
+    name: str | None = None
+    app_protocol: str | None = None
+
+
+class Mount(Spec, frozen=True):
+    """A volume, bind or tmpfs in the container. `source` of a volume is its key in the app."""
+
+    kind: Literal["volume", "bind", "tmpfs"]
+    target: str
+    source: str | None = None
+    read_only: bool = False
+    options: dict[str, Any] = {}  # The engine's VolumeOptions / BindOptions / TmpfsOptions.
+
+
+class FileRef(Spec, frozen=True):
+    """A secret or config as a file in the container."""
+
+    source: str  # Its key in the app.
+    target: str  # Absolute path in the container.
+    uid: str = "0"
+    gid: str = "0"
+    mode: int = 0o444
+
+
+class NetworkRef(Spec, frozen=True):
+    """A service's place on one of the app's networks."""
+
+    aliases: list[str] = []
+
+
+class ServiceSpec(Spec, frozen=True):
+    """One service: every slot of it runs this."""
+
+    image: str
+    mode: Literal["replicated", "global", "replicated-job", "global-job"] = "replicated"
+    replicas: int = 1
+    pull: Literal["missing", "always", "never"] = "missing"
+    stop_grace_s: float = 10.0
+    health: Health | None = None
+    restart: Restart = Restart()
+    depends_on: dict[str, Dependency] = {}
+    placement: Placement = Placement()
+    resources: Resources = Resources()
+    ports: list[Port] = []
+    mounts: list[Mount] = []
+    secrets: list[FileRef] = []
+    configs: list[FileRef] = []
+    networks: dict[str, NetworkRef] = {}  # By the network's key in the app.
+    network_mode: str | None = None  # "none" or "host"; None: `networks`.
+    labels: dict[str, str] = {}  # The service's own (deploy.labels).
+    container: dict[str, Any] = {}  # Fragment of the engine's create body, Config and HostConfig.
+    extensions: dict[str, Any] = {}  # x-* keys, as written.
+
+    @property
+    def is_job(self) -> bool:
+        """Its containers are to end by themselves."""
+        return self.mode.endswith("-job")
+
+    @property
+    def is_global(self) -> bool:
+        """One slot on every node that its constraints allow."""
+        return self.mode.startswith("global")
+
+    @property
+    def local_volumes(self) -> list[str]:
+        """Keys of the volumes whose data live on one node."""
+        return [m.source for m in self.mounts if m.kind == "volume" and m.source]
+
+
+class VolumeSpec(Spec, frozen=True):
+    """A volume of the app; `name` is the engine's name for it."""
+
+    name: str
+    driver: str = "local"
+    driver_opts: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    external: bool = False
+
+
+class NetworkSpec(Spec, frozen=True):
+    """A network of the app: one bridge on each node that needs it, `name` its engine name."""
+
+    name: str
+    internal: bool = False
+    attachable: bool = True
+    labels: dict[str, str] = {}
+    driver_opts: dict[str, str] = {}
+    external: bool = False
+
+
+class FileSpec(Spec, frozen=True):
+    """A secret's or config's content, by reference: never in an event, always in the file store.
+
+    `digest` is the sha256 of the content, hexadecimal, and its key in the store; None when
+    `external`: then `name` is the key.
+    """
+
+    name: str
+    digest: str | None = None
+    external: bool = False
+    labels: dict[str, str] = {}
+
+
+class AppSpec(Spec, frozen=True):
+    """An app: its services and what they share."""
+
+    services: dict[str, ServiceSpec]
+    volumes: dict[str, VolumeSpec] = {}
+    networks: dict[str, NetworkSpec] = {}
+    secrets: dict[str, FileSpec] = {}
+    configs: dict[str, FileSpec] = {}
+    extensions: dict[str, Any] = {}
+
+
+def digest(app: AppSpec, service: str) -> str:
+    """Name what makes a slot of `service` differ from another: 12 hexadecimal digits.
+
+    Scale, restart policy and dependencies are left out: changing them replaces no container.
+    """
+    spec = app.services[service]
+    runs = msgspec.structs.replace(
+        spec, replicas=1, restart=Restart(), depends_on={}, placement=Placement(), labels={}
+    )
+    shared = [
+        [app.volumes[key] for key in sorted(spec.local_volumes) if key in app.volumes],
+        [app.networks[key] for key in sorted(spec.networks) if key in app.networks],
+        [app.secrets[ref.source] for ref in spec.secrets if ref.source in app.secrets],
+        [app.configs[ref.source] for ref in spec.configs if ref.source in app.configs],
+    ]
+    return hashlib.sha256(msgspec.json.encode([runs, shared], order="deterministic")).hexdigest()[
+        :12
+    ]
