@@ -1,0 +1,174 @@
+"""Fold what happens to apps, scales, leaders and requests.
+
+A fold takes an event for granted; whether it was right to publish it is its author's affair.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from segue.envelope import Record
+from segue.events.deploy import (
+    DeployAccepted,
+    DeployCompleted,
+    DeployFailed,
+    DeployRequested,
+    RemovalAccepted,
+    RemovalCompleted,
+    RemovalRequested,
+)
+from segue.events.event import EventRejected
+from segue.events.leader import LeaderElected
+from segue.events.node import NodeCordonRequested, NodeUncordonRequested
+from segue.events.scale import ScaleAccepted, ScaleRequested
+from segue.events.service import ServiceFlapping, ServiceSteady
+from segue.picture.state import App, Leader, Request, Service
+from segue.spec import digest
+
+if TYPE_CHECKING:
+    from segue.picture.picture import Picture
+
+
+def request(picture: "Picture", record: Record, event: Any) -> None:
+    """Keep a request until an event names it as its cause."""
+    picture.state.requests[record.id] = Request(
+        sequence=record.sequence,
+        time=record.time,
+        type=event.type,
+        data=msgspec.to_builtins(event),
+        cause=record.as_cause(),
+        actor=record.actor,
+    )
+
+
+def deploy_accepted(picture: "Picture", record: Record, event: DeployAccepted) -> None:
+    """Take a revision as what the app must become."""
+    app = picture.apps.get(event.app)
+    if app is None:
+        app = picture.apps[event.app] = App(name=event.app, cause=record.as_cause())
+    if event.revision <= app.revision:
+        return
+    app.revision, app.cause, app.phase = event.revision, record.as_cause(), "deploying"
+    app.accepted_at = app.progressed_at = record.time
+    app.reason = ""
+    app.specs[event.revision] = event.spec
+    for name, spec in event.spec.services.items():
+        mark = digest(event.spec, name)
+        service = app.services.get(name)
+        if service is None:
+            service = Service(
+                name=name, spec=spec, digest=mark, revision=event.revision, replicas=spec.replicas
+            )
+            app.services[name] = service
+        elif service.digest != mark or not service.wanted:
+            service.revision = event.revision
+        service.spec, service.digest = spec, mark
+        service.replicas, service.wanted = spec.replicas, True
+    for name, service in app.services.items():
+        service.wanted = name in event.spec.services
+        picture.touch(app.name, name)
+    forget_specs(app)
+
+
+def forget_specs(app: App) -> None:
+    """Drop the revisions that no service and no container refers to."""
+    kept = {service.revision for service in app.services.values()} | {app.revision}
+    for service in app.services.values():
+        for slot in service.slots.values():
+            kept |= {container.revision for container in slot.containers()}
+    app.specs = {revision: spec for revision, spec in app.specs.items() if revision in kept}
+
+
+def deploy_completed(picture: "Picture", record: Record, event: DeployCompleted) -> None:
+    """Note that the revision is up."""
+    app = picture.apps.get(event.app)
+    if app and app.revision == event.revision and app.phase in ("deploying", "failed"):
+        app.phase, app.settled_at, app.reason = "running", record.time, ""
+
+
+def deploy_failed(picture: "Picture", record: Record, event: DeployFailed) -> None:
+    """Note that the revision did not come up."""
+    app = picture.apps.get(event.app)
+    if app and app.revision == event.revision and app.phase == "deploying":
+        app.phase, app.settled_at, app.reason = "failed", record.time, event.reason
+
+
+def removal_accepted(picture: "Picture", record: Record, event: RemovalAccepted) -> None:
+    """Want nothing of the app any more."""
+    app = picture.apps.get(event.app)
+    if app is None:
+        return
+    app.phase, app.cause = "removing", record.as_cause()
+    app.accepted_at, app.with_volumes = record.time, event.volumes
+    for service in app.services.values():
+        service.wanted = False
+        picture.touch(app.name, service.name)
+
+
+def removal_completed(picture: "Picture", record: Record, event: RemovalCompleted) -> None:
+    """Keep of the app only what counts on: its revision and its slots' attempts."""
+    app = picture.apps.get(event.app)
+    if app is None or app.phase != "removing":
+        return
+    app.phase, app.settled_at = "removed", record.time
+    for service in app.services.values():
+        service.flapping_since, service.flapping_cause = 0.0, None
+        for slot in service.slots.values():
+            slot.home = "" if app.with_volumes else slot.home
+            slot.restarts = slot.streak = 0
+
+
+def scale_accepted(picture: "Picture", record: Record, event: ScaleAccepted) -> None:
+    """Want another number of slots."""
+    app = picture.apps.get(event.app)
+    service = picture.service(event.app, event.service)
+    if app is not None and service is not None:
+        service.replicas = event.replicas
+        app.cause = record.as_cause()
+        if app.phase == "deploying":
+            app.progressed_at = record.time
+        picture.touch(event.app, event.service)
+
+
+def service_flapping(picture: "Picture", record: Record, event: ServiceFlapping) -> None:
+    """Note that a service's slot fails again and again."""
+    service = picture.service(event.app, event.service)
+    if service is not None and not service.flapping_since:
+        service.flapping_since, service.flapping_cause = record.time, record.as_cause()
+
+
+def service_steady(picture: "Picture", _: Record, event: ServiceSteady) -> None:
+    """Note that a service has been quiet long enough."""
+    service = picture.service(event.app, event.service)
+    if service is not None:
+        service.flapping_since, service.flapping_cause = 0.0, None
+
+
+def leader_elected(picture: "Picture", record: Record, event: LeaderElected) -> None:
+    """Take the newest election as what counts."""
+    picture.leaders[event.service] = Leader(event.instance, record.sequence, record.time)
+
+
+def event_rejected(picture: "Picture", _: Record, event: EventRejected) -> None:
+    """Drop an unreadable message: it has its record now."""
+    picture.state.unreadable.pop(event.sequence, None)
+
+
+FOLDS: dict[str, Callable[["Picture", Record, Any], None]] = {
+    DeployRequested.type: request,
+    RemovalRequested.type: request,
+    ScaleRequested.type: request,
+    NodeCordonRequested.type: request,
+    NodeUncordonRequested.type: request,
+    DeployAccepted.type: deploy_accepted,
+    DeployCompleted.type: deploy_completed,
+    DeployFailed.type: deploy_failed,
+    RemovalAccepted.type: removal_accepted,
+    RemovalCompleted.type: removal_completed,
+    ScaleAccepted.type: scale_accepted,
+    ServiceFlapping.type: service_flapping,
+    ServiceSteady.type: service_steady,
+    LeaderElected.type: leader_elected,
+    EventRejected.type: event_rejected,
+}

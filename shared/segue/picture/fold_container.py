@@ -1,0 +1,258 @@
+"""Fold what happens to containers.
+
+The greater attempt is the newer; a container's state only moves forward; news of a container that
+the picture does not know is taken as far as it tells (a runner follows only its node's events).
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from segue.envelope import Record
+from segue.events.container import (
+    ContainerAssigned,
+    ContainerEvent,
+    ContainerFailed,
+    ContainerFinished,
+    ContainerHealthy,
+    ContainerRequested,
+    ContainerRetired,
+    ContainerStarted,
+    ContainerStopped,
+    ContainerUnhealthy,
+    ContainerUnplaceable,
+)
+from segue.picture.state import RANK, UP, Container, Phase, Slot
+
+if TYPE_CHECKING:
+    from segue.picture.picture import Picture
+
+TRUSTED_AFTER_S = 60.0  # A container that was up this long did not begin badly.
+FAILURES_KEPT = 32
+NODE_FAILURES_KEPT = 10
+
+
+def requested(picture: "Picture", record: Record, event: ContainerRequested) -> None:
+    """Open an attempt; what filled the slot until now is leaving."""
+    slot = _slot(picture, event)
+    if slot is None or event.attempt <= slot.attempt:
+        return
+    made = Container(
+        app=event.app,
+        service=event.service,
+        slot=event.slot,
+        attempt=event.attempt,
+        revision=event.revision,
+        digest=event.digest,
+        cause=record.as_cause(),
+        not_before=event.not_before,
+        pinned=event.pinned or "",
+        previous=event.previous or "",
+        requested_at=record.time,
+    )
+    _fill(picture, slot, made)
+    picture.pending[made.key] = made
+    picture.touch(event.app, event.service)
+
+
+def _slot(picture: "Picture", event: ContainerEvent) -> Slot | None:
+    service = picture.service(event.app, event.service)
+    if service is None:
+        return None
+    slot = service.slots.get(event.slot)
+    if slot is None:
+        slot = service.slots[event.slot] = Slot(number=event.slot)
+    return slot
+
+
+def _fill(picture: "Picture", slot: Slot, made: Container) -> None:
+    old = slot.container
+    if old is not None:
+        picture.pending.pop(old.key, None)
+        if not old.ended:
+            slot.leaving[old.attempt] = old
+        if old.phase in ("failed", "finished") or (not old.ended and not old.retired):
+            slot.restarts += 1
+    slot.container, slot.attempt = made, made.attempt
+
+
+def assigned(picture: "Picture", record: Record, event: ContainerAssigned) -> None:
+    """Give a container its node; the first assignment of an attempt counts."""
+    container = picture.container(event.app, event.service, event.slot, event.attempt)
+    if container is None:
+        container = _unheard(picture, record, event)
+    if container is None or container.phase != "requested":
+        return
+    picture.pending.pop(container.key, None)
+    container.phase, container.node = "assigned", event.node
+    container.cause, container.assigned_at, container.refused = record.as_cause(), record.time, []
+    picture.occupy(container)
+    slot = picture.slot(event.app, event.service, event.slot)
+    spec = picture.spec(container)
+    if slot is not None and spec is not None and spec.local_volumes:
+        slot.home = event.node
+    picture.touch(event.app, event.service)
+
+
+def _unheard(picture: "Picture", record: Record, event: ContainerAssigned) -> Container | None:
+    """Make the container of an assignment whose request this follower did not read."""
+    slot = _slot(picture, event)
+    if slot is None or event.attempt <= slot.attempt:
+        return None
+    made = Container(
+        app=event.app,
+        service=event.service,
+        slot=event.slot,
+        attempt=event.attempt,
+        revision=event.revision,
+        digest=event.digest,
+        cause=record.as_cause(),
+        not_before=event.not_before,
+        requested_at=record.time,
+    )
+    _fill(picture, slot, made)
+    return made
+
+
+def unplaceable(picture: "Picture", record: Record, event: ContainerUnplaceable) -> None:
+    """Note why a container waits."""
+    container = picture.container(event.app, event.service, event.slot, event.attempt)
+    if container is not None and container.phase == "requested":
+        container.refused, container.cause = event.refused, record.as_cause()
+        picture.touch(event.app, event.service)
+
+
+def _move(picture: "Picture", record: Record, event: Any, phase: Phase) -> Container | None:
+    """Move a container forward on the node that speaks of it; None when this is old news."""
+    container = picture.container(event.app, event.service, event.slot, event.attempt)
+    if container is None or container.ended or RANK[phase] < RANK[container.phase]:
+        return None
+    if container.node != event.node:
+        return None
+    container.phase, container.cause = phase, record.as_cause()
+    picture.touch(event.app, event.service)
+    return container
+
+
+def started(picture: "Picture", record: Record, event: ContainerStarted) -> None:
+    """Note that the engine runs it. Being adopted does not change since when."""
+    container = _move(picture, record, event, "started")
+    if container is not None:
+        container.engine_id, container.image = event.engine_id, event.image
+        container.started_at = container.started_at or record.time
+        _progress(picture, container, record.time)
+
+
+def _progress(picture: "Picture", container: Container, time: float) -> None:
+    app = picture.apps.get(container.app)
+    if app is not None and app.phase == "deploying":
+        app.progressed_at = time
+
+
+def healthy(picture: "Picture", record: Record, event: ContainerHealthy) -> None:
+    """Note that its health check passes."""
+    container = _move(picture, record, event, "healthy")
+    if container is not None:
+        container.streak = 0
+        container.started_at = container.started_at or record.time
+        container.healthy_at = container.healthy_at or record.time
+        _progress(picture, container, record.time)
+
+
+def unhealthy(picture: "Picture", record: Record, event: ContainerUnhealthy) -> None:
+    """Note that its health check fails."""
+    container = _move(picture, record, event, "unhealthy")
+    if container is not None:
+        container.streak, container.message, container.healthy_at = event.streak, event.output, 0.0
+
+
+def failed(picture: "Picture", record: Record, event: ContainerFailed) -> None:
+    """End it; count the failure against its slot and its node."""
+    container = picture.container(event.app, event.service, event.slot, event.attempt)
+    was_up_at = (container.healthy_at or container.started_at) if container else 0.0
+    was_up = container is not None and container.phase in UP
+    moved = _move(picture, record, event, "failed")
+    if moved is None:
+        return
+    moved.reason, moved.message, moved.exit_code = event.reason, event.message, event.exit_code
+    _end(picture, moved, record.time)
+    slot = picture.slot(event.app, event.service, event.slot)
+    if slot is not None and not moved.retired:
+        trusted = was_up and was_up_at > 0 and record.time - was_up_at >= TRUSTED_AFTER_S
+        slot.streak = 1 if trusted else slot.streak + 1
+        slot.failed_at = [*slot.failed_at[-FAILURES_KEPT + 1 :], record.time]
+    node = picture.nodes.get(event.node)
+    if node is not None and not moved.retired:
+        name = f"{event.app}/{event.service}"
+        node.failures[name] = [*node.failures.get(name, [])[-NODE_FAILURES_KEPT + 1 :], record.time]
+
+
+def finished(picture: "Picture", record: Record, event: ContainerFinished) -> None:
+    """End it with success."""
+    container = _move(picture, record, event, "finished")
+    if container is not None:
+        container.exit_code = 0
+        _end(picture, container, record.time)
+        _progress(picture, container, record.time)
+
+
+def stopped(picture: "Picture", record: Record, event: ContainerStopped) -> None:
+    """End it as asked."""
+    container = _move(picture, record, event, "stopped")
+    if container is not None:
+        container.exit_code = event.exit_code
+        _end(picture, container, record.time)
+        _progress(picture, container, record.time)
+
+
+def _end(picture: "Picture", container: Container, time: float) -> None:
+    container.ended_at = time
+    picture.vacate(container)
+    slot = picture.slot(container.app, container.service, container.slot)
+    if slot is not None:
+        slot.leaving.pop(container.attempt, None)
+
+
+def retired(picture: "Picture", record: Record, event: ContainerRetired) -> None:
+    """Want it gone. Without a node it is gone at once, and an older one may fill the slot again."""
+    container = picture.container(event.app, event.service, event.slot, event.attempt)
+    if container is None or container.retired or container.ended:
+        return
+    container.retired, container.retired_at = event.reason, record.time
+    container.grace_s, container.cause = event.grace_s, record.as_cause()
+    picture.touch(event.app, event.service)
+    if container.node:
+        return
+    picture.pending.pop(container.key, None)
+    container.phase, container.ended_at = "stopped", record.time
+    slot = picture.slot(event.app, event.service, event.slot)
+    if slot is None:
+        return
+    slot.leaving.pop(container.attempt, None)
+    if slot.container is container:
+        revived = revivable(picture, slot)
+        if revived is not None:
+            slot.container = slot.leaving.pop(revived.attempt)
+
+
+def revivable(picture: "Picture", slot: Slot) -> Container | None:
+    """Find the container that still runs though it had been given up: its node came back."""
+    alive = [
+        container
+        for container in slot.leaving.values()
+        if container.phase in UP and not container.retired and not picture.is_gone(container)
+    ]
+    return max(alive, key=lambda container: container.attempt, default=None)
+
+
+FOLDS: dict[str, Callable[["Picture", Record, Any], None]] = {
+    ContainerRequested.type: requested,
+    ContainerAssigned.type: assigned,
+    ContainerUnplaceable.type: unplaceable,
+    ContainerStarted.type: started,
+    ContainerHealthy.type: healthy,
+    ContainerUnhealthy.type: unhealthy,
+    ContainerFailed.type: failed,
+    ContainerFinished.type: finished,
+    ContainerStopped.type: stopped,
+    ContainerRetired.type: retired,
+}

@@ -1,0 +1,120 @@
+"""Fold what happens to nodes.
+
+A verdict on a node says nothing about its containers' own state: that a container on a lost node
+counts as gone is derived (`Picture.is_gone`), so a node's return needs no repair.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from segue.envelope import Record
+from segue.events.image import ImagePulled
+from segue.events.node import (
+    NodeCordoned,
+    NodeDegraded,
+    NodeEvent,
+    NodeJoined,
+    NodeLeft,
+    NodeLost,
+    NodeRecovered,
+    NodeReturned,
+    NodeSuspected,
+    NodeUncordoned,
+)
+from segue.picture.state import Node
+
+if TYPE_CHECKING:
+    from segue.picture.picture import Picture
+
+IMAGES_KEPT = 300
+
+
+def joined(picture: "Picture", record: Record, event: NodeJoined) -> None:
+    """Know the node as its runner describes it now."""
+    node = picture.nodes.get(event.node)
+    if node is None:
+        node = Node(name=event.node, facts=event, cause=record.as_cause())
+        picture.nodes[event.node] = node
+    node.facts, node.joined_seq, node.joined_at = event, record.sequence, record.time
+    node.images = dict.fromkeys(event.images)
+    node.degraded = ""
+    _judge(picture, record, node, "up")
+
+
+def _judge(picture: "Picture", record: Record, node: Node, phase: Any) -> None:
+    node.phase, node.cause, node.changed_at = phase, record.as_cause(), record.time
+    picture.nodes_changed = True
+    for container in picture.on_node.get(node.name, {}).values():
+        picture.touch(container.app, container.service)
+    for app in picture.apps.values():  # A global service owes the node a slot, or no longer does.
+        for service in app.services.values():
+            if service.wanted and service.spec.is_global:
+                picture.touch(app.name, service.name)
+
+
+def _phase(phase: str) -> Callable[["Picture", Record, NodeEvent], None]:
+    def fold(picture: "Picture", record: Record, event: NodeEvent) -> None:
+        node = picture.nodes.get(event.node)
+        if node is None:
+            return
+        if phase == "lost":
+            node.lost_seq = record.sequence
+        _judge(picture, record, node, phase)
+
+    return fold
+
+
+def returned(picture: "Picture", record: Record, event: NodeReturned) -> None:
+    """Trust a suspected node again; a lost one has to join again first."""
+    node = picture.nodes.get(event.node)
+    if node is not None and node.phase == "suspected":
+        _judge(picture, record, node, "up")
+
+
+def degraded(picture: "Picture", record: Record, event: NodeDegraded) -> None:
+    """Note that its engine is of no use now."""
+    node = picture.nodes.get(event.node)
+    if node is not None:
+        node.degraded, node.cause = event.reason or "unknown", record.as_cause()
+        picture.nodes_changed = True
+
+
+def recovered(picture: "Picture", record: Record, event: NodeRecovered) -> None:
+    """Note that its engine works again."""
+    node = picture.nodes.get(event.node)
+    if node is not None:
+        node.degraded, node.cause = "", record.as_cause()
+        picture.nodes_changed = True
+
+
+def _cordon(*, cordoned: bool) -> Callable[["Picture", Record, NodeEvent], None]:
+    def fold(picture: "Picture", record: Record, event: NodeEvent) -> None:
+        node = picture.nodes.get(event.node)
+        if node is not None:
+            node.cordoned, node.cause = cordoned, record.as_cause()
+            picture.nodes_changed = True
+
+    return fold
+
+
+def pulled(picture: "Picture", _: Record, event: ImagePulled) -> None:
+    """Remember that the node has the image; forget the oldest beyond the limit."""
+    node = picture.nodes.get(event.node)
+    if node is not None:
+        node.images[event.image] = None
+        while len(node.images) > IMAGES_KEPT:
+            del node.images[next(iter(node.images))]
+
+
+FOLDS: dict[str, Callable[["Picture", Record, Any], None]] = {
+    NodeJoined.type: joined,
+    NodeLeft.type: _phase("left"),
+    NodeSuspected.type: _phase("suspected"),
+    NodeLost.type: _phase("lost"),
+    NodeReturned.type: returned,
+    NodeDegraded.type: degraded,
+    NodeRecovered.type: recovered,
+    NodeCordoned.type: _cordon(cordoned=True),
+    NodeUncordoned.type: _cordon(cordoned=False),
+    ImagePulled.type: pulled,
+}

@@ -1,0 +1,179 @@
+"""What the picture is made of: apps, services, slots, containers, nodes, leaders, open requests.
+
+Everything here is plain data that `msgspec` can write and read, so a snapshot is one encode.
+Only `segue.picture.fold_*` changes it. Times are the log's, in seconds since 1970.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from segue.envelope import Cause
+from segue.events.container import Refusal
+from segue.events.node import NodeJoined
+from segue.spec import AppSpec, ServiceSpec
+
+Phase = Literal[
+    "requested", "assigned", "started", "healthy", "unhealthy", "failed", "finished", "stopped"
+]
+ENDED: frozenset[str] = frozenset(("failed", "finished", "stopped"))
+UP: frozenset[str] = frozenset(("started", "healthy", "unhealthy"))
+# States only move forward; the health of a running container may go both ways.
+RANK: dict[str, int] = {
+    "requested": 0,
+    "assigned": 1,
+    "started": 2,
+    "healthy": 3,
+    "unhealthy": 3,
+    "failed": 9,
+    "finished": 9,
+    "stopped": 9,
+}
+
+
+class Container(msgspec.Struct, omit_defaults=True):
+    """One filling of a slot, from its request to its end."""
+
+    app: str
+    service: str
+    slot: int
+    attempt: int
+    revision: int
+    digest: str
+    cause: Cause  # The newest event about it, for what is decided next.
+    phase: Phase = "requested"
+    node: str = ""
+    pinned: str = ""
+    previous: str = ""
+    not_before: float = 0.0
+    retired: str = ""  # Why it is to go; empty while it is wanted.
+    retired_at: float = 0.0
+    grace_s: float = 10.0
+    engine_id: str = ""
+    image: str = ""
+    exit_code: int | None = None
+    reason: str = ""
+    message: str = ""
+    refused: list[Refusal] = []  # Why it has no node yet.
+    streak: int = 0  # Failed health checks in a row.
+    requested_at: float = 0.0
+    assigned_at: float = 0.0
+    started_at: float = 0.0
+    healthy_at: float = 0.0  # Since when it is healthy without a break.
+    ended_at: float = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """It does not run and never will."""
+        return self.phase in ENDED
+
+    @property
+    def key(self) -> tuple[str, str, int, int]:
+        """Its name among all containers."""
+        return (self.app, self.service, self.slot, self.attempt)
+
+    @property
+    def name(self) -> str:
+        """Its slot's name, as people write it: `shop/web.3`."""
+        return f"{self.app}/{self.service}.{self.slot}"
+
+
+class Slot(msgspec.Struct, omit_defaults=True):
+    """One of a service's replicas; it keeps its number for life, also while it is not wanted."""
+
+    number: int
+    attempt: int = 0  # The greatest so far.
+    container: Container | None = None  # What fills it now: the newest that is not given up.
+    leaving: dict[int, Container] = {}  # Others of its containers that may still run, by attempt.
+    restarts: int = 0  # Attempts that followed a failure or an end.
+    streak: int = 0  # Failures since it was last up for long enough to be trusted.
+    failed_at: list[float] = []  # When it failed, newest last, at most 32.
+    home: str = ""  # The node that holds the data of its local volumes.
+
+    def containers(self) -> list[Container]:
+        """All that may still run or be asked for, oldest first."""
+        return [*self.leaving.values(), *([self.container] if self.container else [])]
+
+
+class Service(msgspec.Struct, omit_defaults=True):
+    """A service of an app, as it is to be and as it is."""
+
+    name: str
+    spec: ServiceSpec
+    digest: str
+    revision: int  # The app's revision in which `digest` last changed.
+    replicas: int
+    wanted: bool = True  # False once a revision lacks it.
+    slots: dict[int, Slot] = {}
+    flapping_since: float = 0.0
+    flapping_cause: Cause | None = None
+
+
+class App(msgspec.Struct, omit_defaults=True):
+    """An app: what was accepted and how far it is."""
+
+    name: str
+    cause: Cause  # The event that made it what it is to be.
+    revision: int = 0
+    phase: Literal["deploying", "running", "failed", "removing", "removed"] = "deploying"
+    specs: dict[int, AppSpec] = {}  # Of the revisions that something still refers to.
+    services: dict[str, Service] = {}
+    accepted_at: float = 0.0
+    progressed_at: float = 0.0  # When a deploy last came a step further.
+    settled_at: float = 0.0  # When it was completed, failed or removed.
+    with_volumes: bool = False  # Its removal takes the volumes too.
+    reason: str = ""  # Why the deploy failed.
+
+
+class Node(msgspec.Struct, omit_defaults=True):
+    """A host, as its runner described it and as others judge it."""
+
+    name: str
+    facts: NodeJoined
+    cause: Cause
+    phase: Literal["up", "suspected", "lost", "left"] = "up"
+    degraded: str = ""
+    cordoned: bool = False
+    joined_seq: int = 0
+    joined_at: float = 0.0
+    changed_at: float = 0.0
+    lost_seq: int = 0
+    images: dict[str, None] = {}
+    failures: dict[str, list[float]] = {}  # By "app/service": when, newest last, at most 10.
+
+    @property
+    def usable(self) -> bool:
+        """New containers may go there."""
+        return self.phase == "up" and not self.degraded and not self.cordoned
+
+
+class Leader(msgspec.Struct):
+    """Who leads a service, since which election."""
+
+    instance: str
+    term: int
+    since: float
+
+
+class Request(msgspec.Struct, omit_defaults=True):
+    """A request that the doorkeeper has not answered yet."""
+
+    sequence: int
+    time: float
+    type: str
+    data: dict[str, Any]
+    cause: Cause
+    actor: str = ""
+
+
+class State(msgspec.Struct, omit_defaults=True):
+    """All of it at one sequence."""
+
+    sequence: int = 0
+    time: float = 0.0
+    cluster: str = ""
+    apps: dict[str, App] = {}
+    nodes: dict[str, Node] = {}
+    leaders: dict[str, Leader] = {}
+    requests: dict[str, Request] = {}  # By event id.
+    unreadable: dict[int, tuple[str, str]] = {}  # Sequence: subject, reason.
