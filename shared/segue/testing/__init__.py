@@ -1,0 +1,1 @@
+"""What tests of every kind use: real servers and engines, and worlds with a virtual clock."""
