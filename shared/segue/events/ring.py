@@ -1,0 +1,71 @@
+"""Who reacts to whom: of each event, who says it and who acts on it.
+
+It decides nothing; it is what the documents, the schemas and the bus's permissions are made from.
+Whoever only looks (the command line, a notifier, a program of yours) may follow every event and is
+not named. Where two say the same event, its `reason` tells which.
+"""
+
+import msgspec
+
+from segue.events import container, deploy, event, image, leader, node, scale, service
+from segue.events.base import Event
+
+ANYONE = "anyone"  # A person, CI, a monitor: any program with a NATS client.
+_LEADERS = ("deployer", "health_monitor", "scheduler")  # Services of which one instance leads.
+
+
+class Place(msgspec.Struct, frozen=True):
+    """An event's place in the ring, in names of services."""
+
+    authors: tuple[str, ...]
+    followers: tuple[str, ...]
+
+
+def _place(authors: str, followers: str) -> Place:
+    return Place(tuple(authors.split()), tuple(followers.split()))
+
+
+RING: dict[type[Event], Place] = {
+    container.ContainerRequested: _place("deployer", "scheduler"),
+    container.ContainerAssigned: _place("scheduler", "node_runner"),
+    container.ContainerUnplaceable: _place("scheduler", ""),
+    container.ContainerStarted: _place("node_runner", "deployer health_monitor"),
+    container.ContainerHealthy: _place("node_runner", "deployer health_monitor"),
+    container.ContainerUnhealthy: _place("node_runner", "health_monitor"),
+    container.ContainerFailed: _place(
+        "node_runner health_monitor", "deployer health_monitor scheduler"
+    ),
+    container.ContainerFinished: _place("node_runner", "deployer"),
+    container.ContainerRetired: _place("deployer", "node_runner scheduler"),
+    container.ContainerStopped: _place("node_runner", "deployer scheduler"),
+    deploy.DeployRequested: _place(ANYONE, "deployer"),
+    deploy.DeployAccepted: _place("deployer", "deployer scheduler node_runner health_monitor"),
+    deploy.DeployRejected: _place("deployer", ""),
+    deploy.DeployCompleted: _place("deployer", ""),
+    deploy.DeployFailed: _place("deployer", ""),
+    deploy.RemovalRequested: _place(ANYONE, "deployer"),
+    deploy.RemovalAccepted: _place("deployer", "deployer"),
+    deploy.RemovalRejected: _place("deployer", ""),
+    deploy.RemovalCompleted: _place("deployer", "node_runner"),
+    event.EventRejected: _place("deployer", ""),
+    image.ImagePulling: _place("node_runner", ""),
+    image.ImagePulled: _place("node_runner", "scheduler"),
+    leader.LeaderElected: Place(_LEADERS, _LEADERS),
+    node.NodeJoined: _place("node_runner", "deployer scheduler health_monitor"),
+    node.NodeLeft: _place("node_runner", "deployer scheduler health_monitor"),
+    node.NodeSuspected: _place("health_monitor", "scheduler"),
+    node.NodeLost: _place("health_monitor", "deployer scheduler node_runner"),
+    node.NodeReturned: _place("health_monitor", "deployer scheduler"),
+    node.NodeDegraded: _place("node_runner", "scheduler"),
+    node.NodeRecovered: _place("node_runner", "scheduler"),
+    node.NodeCordonRequested: _place(ANYONE, "deployer"),
+    node.NodeUncordonRequested: _place(ANYONE, "deployer"),
+    node.NodeCordoned: _place("deployer", "scheduler"),
+    node.NodeUncordoned: _place("deployer", "scheduler"),
+    node.NodeRequestRejected: _place("deployer", ""),
+    scale.ScaleRequested: _place(ANYONE, "deployer"),
+    scale.ScaleAccepted: _place("deployer", "deployer"),
+    scale.ScaleRejected: _place("deployer", ""),
+    service.ServiceFlapping: _place("health_monitor", ""),
+    service.ServiceSteady: _place("health_monitor", ""),
+}
