@@ -9,13 +9,17 @@ A core does no I/O and knows no clock, chance or logger: the same log gives the 
 the picture, never from the event in hand, so nothing is lost by a crash or a missed message.
 """
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import msgspec
 
 from segue.envelope import Cause, Record
 from segue.events import Event
 from segue.ids import derived
+from segue.log import Fence
+from segue.picture import Picture
+
+MOST_DECISIONS = 1_000  # That many are written at once; what is owed beyond is decided again.
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -38,35 +42,30 @@ class Decision(msgspec.Struct, frozen=True):
         return derived("decision", cause, self.event.subject, self.key)
 
 
-class Unreadable(msgspec.Struct, frozen=True):
-    """A message of the log that could not be decoded."""
-
-    sequence: int
-    time: float
-    subject: str
-    reason: str
+class BusReturned(msgspec.Struct, frozen=True):
+    """News for every core: until now nothing could be heard, so silence meant nothing."""
 
 
-class Core(Protocol):
-    """The pure part of a service."""
+class Core:
+    """The pure part of a service; each overrides what it needs."""
 
     service: ClassVar[str]
-    wake_at: float | None
+
+    def __init__(self) -> None:
+        self.picture = Picture()
+        self.wake_at: float | None = None
 
     def fold(self, record: Record) -> None:
         """Correct the picture by an event; late and repeated news is harmless."""
-
-    def unreadable(self, message: Unreadable) -> None:
-        """Learn of a message that nobody could decode."""
+        self.picture.fold(record)
 
     def hear(self, news: Any, now: float) -> None:
         """Learn what is not in the log: a beat, a sample, what an effect came to."""
 
     def decide(self, now: float) -> list[Any]:
         """Say what is owed: decisions, and effects where the service acts on the world."""
+        raise NotImplementedError
 
-    def snapshot(self) -> bytes:
-        """Encode the picture, complete."""
-
-    def restore(self, data: bytes) -> None:
-        """Take the picture from `snapshot`'s bytes, or raise a `msgspec.MsgspecError`."""
+    def fence(self) -> Fence | None:
+        """Name what the facts of a service that has no leader depend on."""
+        return None

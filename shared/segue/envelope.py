@@ -77,6 +77,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return Cause(self.id, self.correlation, self.traceparent)
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """A message of the log that could not be decoded, and why."""
+
+    sequence: int
+    time: float
+    subject: str
+    reason: str
+
+
 _ENVELOPE = msgspec.json.Decoder(Envelope)
 _DECODERS: dict[str, msgspec.json.Decoder[Event]] = {
     name: msgspec.json.Decoder(event) for name, event in REGISTRY.items()

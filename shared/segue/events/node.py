@@ -8,6 +8,7 @@ joined ⇄ suspected ─→ lost ─→ returned (a new joined, with its invento
 import msgspec
 
 from segue.events.base import Event
+from segue.events.deploy import Problem
 
 
 class NodeEvent(Event, scope=("node",)):
@@ -95,3 +96,9 @@ class NodeCordoned(NodeEvent, type="node.cordoned"):
 
 class NodeUncordoned(NodeEvent, type="node.uncordoned"):
     """The node may be used again."""
+
+
+class NodeRequestRejected(NodeEvent, type="node.request_rejected"):
+    """A request about a node cannot be met; nothing was changed."""
+
+    problems: list[Problem]

@@ -50,7 +50,8 @@ def deploy_accepted(picture: "Picture", record: Record, event: DeployAccepted) -
     if event.revision <= app.revision:
         return
     app.revision, app.cause, app.phase = event.revision, record.as_cause(), "deploying"
-    app.accepted_at = app.progressed_at = record.time
+    app.accepted_at = app.changed_at = app.progressed_at = record.time
+    app.progress = None
     app.reason = ""
     app.specs[event.revision] = event.spec
     for name, spec in event.spec.services.items():
@@ -100,7 +101,8 @@ def removal_accepted(picture: "Picture", record: Record, event: RemovalAccepted)
     if app is None:
         return
     app.phase, app.cause = "removing", record.as_cause()
-    app.accepted_at, app.with_volumes = record.time, event.volumes
+    app.accepted_at = app.changed_at = record.time
+    app.with_volumes, app.progress = event.volumes, None
     for service in app.services.values():
         service.wanted = False
         picture.touch(app.name, service.name)
@@ -125,9 +127,8 @@ def scale_accepted(picture: "Picture", record: Record, event: ScaleAccepted) -> 
     service = picture.service(event.app, event.service)
     if app is not None and service is not None:
         service.replicas = event.replicas
-        app.cause = record.as_cause()
-        if app.phase == "deploying":
-            app.progressed_at = record.time
+        app.cause, app.changed_at = record.as_cause(), record.time
+        app.progressed_at = record.time
         picture.touch(event.app, event.service)
 
 

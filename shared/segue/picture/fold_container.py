@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from segue.picture.picture import Picture
 
 TRUSTED_AFTER_S = 60.0  # A container that was up this long did not begin badly.
-FAILURES_KEPT = 32
+ENDS_KEPT = 32
 NODE_FAILURES_KEPT = 10
 
 
@@ -50,6 +50,7 @@ def requested(picture: "Picture", record: Record, event: ContainerRequested) -> 
         requested_at=record.time,
     )
     _fill(picture, slot, made)
+    slot.pinned = made.pinned
     picture.pending[made.key] = made
     picture.touch(event.app, event.service)
 
@@ -139,13 +140,13 @@ def started(picture: "Picture", record: Record, event: ContainerStarted) -> None
     if container is not None:
         container.engine_id, container.image = event.engine_id, event.image
         container.started_at = container.started_at or record.time
-        _progress(picture, container, record.time)
+        _progress(picture, container, record)
 
 
-def _progress(picture: "Picture", container: Container, time: float) -> None:
+def _progress(picture: "Picture", container: Container, record: Record) -> None:
     app = picture.apps.get(container.app)
-    if app is not None and app.phase == "deploying":
-        app.progressed_at = time
+    if app is not None:
+        app.progressed_at, app.progress = record.time, record.as_cause()
 
 
 def healthy(picture: "Picture", record: Record, event: ContainerHealthy) -> None:
@@ -155,7 +156,7 @@ def healthy(picture: "Picture", record: Record, event: ContainerHealthy) -> None
         container.streak = 0
         container.started_at = container.started_at or record.time
         container.healthy_at = container.healthy_at or record.time
-        _progress(picture, container, record.time)
+        _progress(picture, container, record)
 
 
 def unhealthy(picture: "Picture", record: Record, event: ContainerUnhealthy) -> None:
@@ -167,32 +168,40 @@ def unhealthy(picture: "Picture", record: Record, event: ContainerUnhealthy) -> 
 
 def failed(picture: "Picture", record: Record, event: ContainerFailed) -> None:
     """End it; count the failure against its slot and its node."""
-    container = picture.container(event.app, event.service, event.slot, event.attempt)
-    was_up_at = (container.healthy_at or container.started_at) if container else 0.0
-    was_up = container is not None and container.phase in UP
-    moved = _move(picture, record, event, "failed")
-    if moved is None:
+    container = _end_by_itself(picture, record, event, "failed")
+    if container is None:
         return
-    moved.reason, moved.message, moved.exit_code = event.reason, event.message, event.exit_code
-    _end(picture, moved, record.time)
-    slot = picture.slot(event.app, event.service, event.slot)
-    if slot is not None and not moved.retired:
-        trusted = was_up and was_up_at > 0 and record.time - was_up_at >= TRUSTED_AFTER_S
-        slot.streak = 1 if trusted else slot.streak + 1
-        slot.failed_at = [*slot.failed_at[-FAILURES_KEPT + 1 :], record.time]
+    container.reason, container.message = event.reason, event.message
+    container.exit_code = event.exit_code
     node = picture.nodes.get(event.node)
-    if node is not None and not moved.retired:
+    if node is not None and not container.retired:
         name = f"{event.app}/{event.service}"
         node.failures[name] = [*node.failures.get(name, [])[-NODE_FAILURES_KEPT + 1 :], record.time]
 
 
 def finished(picture: "Picture", record: Record, event: ContainerFinished) -> None:
     """End it with success."""
-    container = _move(picture, record, event, "finished")
+    container = _end_by_itself(picture, record, event, "finished")
     if container is not None:
         container.exit_code = 0
-        _end(picture, container, record.time)
-        _progress(picture, container, record.time)
+        _progress(picture, container, record)
+
+
+def _end_by_itself(
+    picture: "Picture", record: Record, event: ContainerFailed | ContainerFinished, phase: Phase
+) -> Container | None:
+    known = picture.container(event.app, event.service, event.slot, event.attempt)
+    up_at = (known.healthy_at or known.started_at) if known and known.phase in UP else 0.0
+    container = _move(picture, record, event, phase)
+    if container is None:
+        return None
+    _end(picture, container, record.time)
+    slot = picture.slot(event.app, event.service, event.slot)
+    if slot is not None and not container.retired:
+        trusted = up_at > 0 and record.time - up_at >= TRUSTED_AFTER_S
+        slot.streak = 1 if trusted else slot.streak + 1
+        slot.ended_at = [*slot.ended_at[-ENDS_KEPT + 1 :], record.time]
+    return container
 
 
 def stopped(picture: "Picture", record: Record, event: ContainerStopped) -> None:
@@ -201,7 +210,7 @@ def stopped(picture: "Picture", record: Record, event: ContainerStopped) -> None
     if container is not None:
         container.exit_code = event.exit_code
         _end(picture, container, record.time)
-        _progress(picture, container, record.time)
+        _progress(picture, container, record)
 
 
 def _end(picture: "Picture", container: Container, time: float) -> None:

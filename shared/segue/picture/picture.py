@@ -8,8 +8,7 @@ import hashlib
 
 import msgspec
 
-from segue.core import Unreadable
-from segue.envelope import Record
+from segue.envelope import Record, Unreadable
 from segue.picture import fold_app, fold_container, fold_node
 from segue.picture.state import (
     ENDED,
@@ -68,9 +67,8 @@ class Picture:
 
     def unreadable(self, message: Unreadable) -> None:
         """Remember a message that could not be decoded until its rejection is in the log."""
-        if message.sequence > self.state.sequence:
-            self.state.sequence = message.sequence
-            self.state.unreadable[message.sequence] = (message.subject, message.reason)
+        self.state.sequence = max(self.state.sequence, message.sequence)
+        self.state.unreadable[message.sequence] = (message.subject, message.reason)
 
     # What the folds and the cores ask.
 

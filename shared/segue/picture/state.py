@@ -86,8 +86,9 @@ class Slot(msgspec.Struct, omit_defaults=True):
     container: Container | None = None  # What fills it now: the newest that is not given up.
     leaving: dict[int, Container] = {}  # Others of its containers that may still run, by attempt.
     restarts: int = 0  # Attempts that followed a failure or an end.
-    streak: int = 0  # Failures since it was last up for long enough to be trusted.
-    failed_at: list[float] = []  # When it failed, newest last, at most 32.
+    streak: int = 0  # Ends by itself since it was last up for long enough to be trusted.
+    ended_at: list[float] = []  # When one ended by itself, newest last, at most 32.
+    pinned: str = ""  # Its node, in a global service.
     home: str = ""  # The node that holds the data of its local volumes.
 
     def containers(self) -> list[Container]:
@@ -119,7 +120,9 @@ class App(msgspec.Struct, omit_defaults=True):
     specs: dict[int, AppSpec] = {}  # Of the revisions that something still refers to.
     services: dict[str, Service] = {}
     accepted_at: float = 0.0
-    progressed_at: float = 0.0  # When a deploy last came a step further.
+    changed_at: float = 0.0  # When `cause` was said.
+    progressed_at: float = 0.0  # When a deploy last came a step further …
+    progress: Cause | None = None  # … and by which event.
     settled_at: float = 0.0  # When it was completed, failed or removed.
     with_volumes: bool = False  # Its removal takes the volumes too.
     reason: str = ""  # Why the deploy failed.

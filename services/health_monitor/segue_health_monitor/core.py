@@ -1,0 +1,57 @@
+"""Decide who is silent, which container counts as failed though it runs, and who flaps.
+
+It judges; what follows from a verdict is for others to decide.
+"""
+
+import heapq
+from typing import Any
+
+from segue.beats import NodeBeat
+from segue.core import BusReturned, Core, Decision
+
+from segue_health_monitor import services
+from segue_health_monitor.nodes import NodeJudge
+
+
+class HealthMonitor(Core):
+    """The health monitor's core."""
+
+    service = "health_monitor"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._nodes = NodeJudge(self.picture)
+        self._timers: list[tuple[float, str, str]] = []  # When to look at a service again.
+
+    def hear(self, news: Any, now: float) -> None:
+        """Note a beat, or that none could be heard."""
+        if isinstance(news, NodeBeat):
+            self._nodes.heard(news, now)
+        elif isinstance(news, BusReturned):
+            self._nodes.blinded(now)
+
+    def decide(self, now: float) -> list[Decision]:
+        """Give the verdicts that are due."""
+        if self.picture.nodes_changed:
+            self.picture.nodes_changed = False
+            self._nodes.check_at = min(self._nodes.check_at, now)
+        owed = self._nodes.decide(now)
+        self._due(now)
+        for app, name in list(self.picture.touched):
+            service = self.picture.service(app, name)
+            verdicts = list(services.decide(app, service, now)) if service else []
+            owed += verdicts
+            if verdicts:
+                continue
+            del self.picture.touched[app, name]
+            again_at = services.steady_at(service) if service else None
+            if again_at is not None and (again_at, app, name) not in self._timers:
+                heapq.heappush(self._timers, (again_at, app, name))
+        due = [self._timers[0][0]] if self._timers else []
+        self.wake_at = min([*due, self._nodes.check_at])
+        return owed
+
+    def _due(self, now: float) -> None:
+        while self._timers and self._timers[0][0] <= now:
+            _, app, name = heapq.heappop(self._timers)
+            self.picture.touch(app, name)

@@ -1,0 +1,80 @@
+"""Judge nodes by their beats: suspect fast, decide slowly.
+
+Silence counts only while beats could have been heard: after its own start, after the bus was away
+and after a gap in its own work the monitor judges nobody until `GRACE_S` is over.
+"""
+
+from segue.beats import NODE_BEAT_EVERY_S, NodeBeat
+from segue.core import Decision
+from segue.events.node import NodeLost, NodeReturned, NodeSuspected
+from segue.picture import Node, Picture
+
+SUSPECT_AFTER_S = 3 * NODE_BEAT_EVERY_S
+LOST_AFTER_S = 3.0
+GRACE_S = 10.0  # A lease of 6 s and two renewals of 2 s.
+GAP_S = 1.0  # A monitor that was silent itself this long cannot tell who else was.
+
+
+class NodeJudge:
+    """Who was heard when, and what follows from it."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.picture = picture
+        self.heard_at: dict[str, float] = {}
+        self.blind_since: float | None = None  # None: nothing was decided yet.
+        self.check_at = 0.0
+        self._awake_at = 0.0
+
+    def heard(self, beat: NodeBeat, now: float) -> None:
+        """Note a beat."""
+        self._awake(now)
+        self.heard_at[beat.node] = now
+        node = self.picture.nodes.get(beat.node)
+        if node is not None and node.phase == "suspected":
+            self.check_at = now
+
+    def blinded(self, now: float) -> None:
+        """Judge nobody for a while."""
+        self.blind_since = self._awake_at = self.check_at = now
+        self.heard_at = {}
+
+    def _awake(self, now: float) -> None:
+        """Notice one's own absence: later than planned, or never here before."""
+        planned_s = max(0.0, self.check_at - self._awake_at)
+        if self.blind_since is None or now - self._awake_at > GAP_S + planned_s:
+            self.blinded(now)
+        self._awake_at = now
+
+    def decide(self, now: float) -> list[Decision]:
+        """Say which nodes are suspected, lost or heard again."""
+        self._awake(now)
+        assert self.blind_since is not None, "being awake begins with being blind"
+        if now < self.check_at:
+            return []
+        if now < self.blind_since + GRACE_S:
+            self.check_at = self.blind_since + GRACE_S
+            return []
+        owed: list[Decision] = []
+        check_at = now + LOST_AFTER_S
+        for name, node in sorted(self.picture.nodes.items()):
+            if node.phase not in ("up", "suspected"):
+                continue
+            silent_s = now - max(self.heard_at.get(name, 0.0), node.joined_at, self.blind_since)
+            decision = self._judge(node, silent_s)
+            if decision is not None:
+                owed.append(decision)
+            wait = SUSPECT_AFTER_S if node.phase == "up" else LOST_AFTER_S
+            check_at = min(check_at, now + max(wait - silent_s, 0.01))
+        self.check_at = now if owed else check_at
+        return owed
+
+    @staticmethod
+    def _judge(node: Node, silent_s: float) -> Decision | None:
+        shown = round(silent_s, 3)
+        if node.phase == "up" and silent_s >= SUSPECT_AFTER_S:
+            return Decision(NodeSuspected(node=node.name, silent_s=shown), node.cause)
+        if node.phase == "suspected" and silent_s >= LOST_AFTER_S:
+            return Decision(NodeLost(node=node.name, silent_s=shown), node.cause)
+        if node.phase == "suspected" and silent_s < SUSPECT_AFTER_S:
+            return Decision(NodeReturned(node=node.name, silent_s=shown), node.cause)
+        return None

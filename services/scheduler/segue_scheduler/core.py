@@ -1,0 +1,125 @@
+"""Decide which node runs each requested container, and say why, also when none can.
+
+Ties go to the smaller name, so that equal pictures give equal decisions. It never decides that
+something is to run or to stop.
+"""
+
+from segue.core import MOST_DECISIONS, Core, Decision
+from segue.envelope import Record
+from segue.events.container import Candidate, ContainerAssigned, ContainerUnplaceable, Refusal
+from segue.picture import Container, Node
+from segue.picture.fold_container import revivable
+
+from segue_scheduler.filters import Ask, refusal
+from segue_scheduler.scores import Scale
+
+RUNNERS_UP = 3
+NODES_NAMED = 5
+
+
+class Scheduler(Core):
+    """The scheduler's core."""
+
+    service = "scheduler"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stale = True  # Something changed that may let a waiting container be placed.
+
+    def fold(self, record: Record) -> None:
+        """Correct the picture; any news may open or close a place."""
+        super().fold(record)
+        self._stale = True
+
+    def decide(self, now: float) -> list[Decision]:
+        """Place what waits, oldest first; each decision counts for the next."""
+        self.picture.touched.clear()  # The deployer's marks: nobody reads them here.
+        if not self._stale and (self.wake_at is None or now < self.wake_at):
+            return []
+        later = [c.not_before for c in self.picture.pending.values() if c.not_before > now]
+        self.wake_at = min(later, default=None)
+        owed: list[Decision] = []
+        placed: list[Container] = []
+        for container in list(self.picture.pending.values()):
+            if container.not_before > now or len(owed) >= MOST_DECISIONS:
+                continue
+            decision = self._place(container, now, placed)
+            if decision is not None:
+                owed.append(decision)
+        for container in placed:  # The log, not this loop, makes an assignment true.
+            self.picture.vacate(container)
+            container.node = ""
+        self._stale = bool(owed)  # Until it is seen in the log, it is owed again.
+        return owed
+
+    def _place(self, container: Container, now: float, placed: list[Container]) -> Decision | None:
+        spec = self.picture.spec(container)
+        slot = self.picture.slot(container.app, container.service, container.slot)
+        if spec is None or slot is None or revivable(self.picture, slot) is not None:
+            return None
+        ask = Ask(container, spec, slot)
+        fit, refused = self._sort(ask)
+        if not fit:
+            return self._unplaceable(container, refused)
+        scale = Scale(self.picture, ask, fit)
+        ranked = sorted(
+            (self._candidate(scale, node, now) for node in fit), key=lambda c: (-c.score, c.node)
+        )
+        best = ranked[0]
+        container.node = best.node
+        self.picture.occupy(container)
+        placed.append(container)
+        event = ContainerAssigned(
+            app=container.app,
+            service=container.service,
+            slot=container.slot,
+            attempt=container.attempt,
+            node=best.node,
+            revision=container.revision,
+            digest=container.digest,
+            not_before=container.not_before,
+            score=best.score,
+            parts=best.parts,
+            runners_up=ranked[1 : 1 + RUNNERS_UP],
+            refused=refused,
+        )
+        # The key holds no node: an assignment whose fate is unknown is never made a second time.
+        return Decision(event, container.cause, key=f"{container.attempt}")
+
+    @staticmethod
+    def _candidate(scale: Scale, node: Node, now: float) -> Candidate:
+        parts = scale.parts(node, now)
+        return Candidate(node.name, round(sum(parts.values()), 2), parts)
+
+    def _sort(self, ask: Ask) -> tuple[list[Node], list[Refusal]]:
+        """Part the nodes into those that can take it and the reasons of the others."""
+        fit: list[Node] = []
+        reasons: dict[str, list[str]] = {}
+        for name in sorted(self.picture.nodes):
+            node = self.picture.nodes[name]
+            if node.phase == "left":
+                reasons.setdefault("node has left", []).append(name)
+                continue
+            reason = refusal(self.picture, ask, node)
+            if reason:
+                reasons.setdefault(reason, []).append(name)
+            else:
+                fit.append(node)
+        refused = [
+            Refusal(reason, len(names), names[:NODES_NAMED]) for reason, names in reasons.items()
+        ]
+        return fit, refused
+
+    def _unplaceable(self, container: Container, refused: list[Refusal]) -> Decision | None:
+        refused = refused or [Refusal("there is no node", 0)]
+        if refused == container.refused:
+            return None
+        event = ContainerUnplaceable(
+            app=container.app,
+            service=container.service,
+            slot=container.slot,
+            attempt=container.attempt,
+            refused=refused,
+        )
+        # Its cause moves on with every `unplaceable`, so each change of reasons has its own id.
+        return Decision(event, container.cause, key=str(container.attempt))

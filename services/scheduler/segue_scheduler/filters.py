@@ -1,0 +1,115 @@
+"""Say why a node cannot take a container. Each filter is a question with a reason for its no.
+
+Reasons are worded without the node's name, so that equal refusals count together: "3 nodes: not
+enough memory".
+"""
+
+from collections.abc import Callable
+
+import msgspec
+from segue.picture import Container, Node, Picture, Slot
+from segue.placement import allows
+from segue.spec import Resources, ServiceSpec
+
+
+class Ask(msgspec.Struct):
+    """A container that wants a node, with what the filters need to know about it."""
+
+    container: Container
+    spec: ServiceSpec
+    slot: Slot
+
+
+def _fit_for_work(_: Picture, __: Ask, node: Node) -> str:
+    if node.phase != "up":
+        return f"node is {node.phase}"
+    if node.cordoned:
+        return "node is cordoned"
+    if node.degraded:
+        return f"engine is not usable: {node.degraded}"
+    return ""
+
+
+def _pinned(_: Picture, ask: Ask, node: Node) -> str:
+    if ask.container.pinned and ask.container.pinned != node.name:
+        return f"the slot belongs to node {ask.container.pinned}"
+    return ""
+
+
+def _home(_: Picture, ask: Ask, node: Node) -> str:
+    if ask.spec.local_volumes and ask.slot.home and ask.slot.home != node.name:
+        volumes = ", ".join(ask.spec.local_volumes)
+        return f"the data of volume {volumes} is on node {ask.slot.home}"
+    return ""
+
+
+def _allowed(_: Picture, ask: Ask, node: Node) -> str:
+    return allows(ask.spec, node)
+
+
+def _resources(picture: Picture, ask: Ask, node: Node) -> str:
+    used = picture.used.get(node.name, Resources())
+    wants = ask.spec.resources
+    cpu = node.facts.cpu_millicores - used.cpu_millicores
+    if wants.cpu_millicores > cpu:
+        return f"not enough CPU: {wants.cpu_millicores} millicores are wanted"
+    memory = node.facts.memory_bytes - used.memory_bytes
+    if wants.memory_bytes > memory:
+        return f"not enough memory: {wants.memory_bytes >> 20} MiB are wanted"
+    return ""
+
+
+def _ports(picture: Picture, ask: Ask, node: Node) -> str:
+    wanted = _host_ports(ask.spec)
+    if not wanted:
+        return ""
+    for other in picture.on_node.get(node.name, {}).values():
+        if other.slot == ask.container.slot and other.service == ask.container.service:
+            continue  # Its own older container is stopped before it starts.
+        spec = picture.spec(other)
+        taken = wanted & _host_ports(spec) if spec else set()
+        if taken:
+            port, protocol = min(taken)
+            return f"port {port}/{protocol} is taken"
+    return ""
+
+
+def _host_ports(spec: ServiceSpec) -> set[tuple[int, str]]:
+    return {(p.published, p.protocol) for p in spec.ports if p.mode == "host" and p.published}
+
+
+def _per_node(picture: Picture, ask: Ask, node: Node) -> str:
+    most = ask.spec.placement.max_per_node
+    if most and of_service(picture, ask.container, node) >= most:
+        return f"at most {most} of the service may run on one node"
+    return ""
+
+
+def of_service(picture: Picture, container: Container, node: Node) -> int:
+    """Count the service's other slots on a node."""
+    return sum(
+        other.service == container.service
+        and other.app == container.app
+        and other.slot != container.slot
+        for other in picture.on_node.get(node.name, {}).values()
+    )
+
+
+FILTERS: tuple[Callable[[Picture, Ask, Node], str], ...] = (
+    _fit_for_work,
+    _pinned,
+    _home,
+    _allowed,
+    _resources,
+    _ports,
+    _per_node,
+)
+
+
+def refusal(picture: Picture, ask: Ask, node: Node) -> str:
+    """Give the first reason why the node cannot take the container, or the empty string."""
+    for check in FILTERS:
+        reason = check(picture, ask, node)
+        if reason:
+            return reason
+    return ""

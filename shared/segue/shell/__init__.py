@@ -1,0 +1,1 @@
+"""The shell: what connects any core to the bus, written once for all services."""
