@@ -18,6 +18,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     where: str
     what: str
     hint: str = ""
+    kind: str = ""  # A word for programs: unknown, unsupported, portability, invalid, conflict, …
 
 
 class DeployRequested(Event, type="deploy.requested", scope=("app",)):

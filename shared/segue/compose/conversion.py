@@ -1,0 +1,81 @@
+"""A merged Compose document becomes an app's canonical spec, or a list of all its problems.
+
+Two steps: every attribute is read into its one canonical form by the table of attributes, then the
+canonical document is judged as a whole and made into the spec. Converting the canonical document
+gives itself and an equal spec. Nothing here reads files, the environment or a clock.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from segue.compose import checks, order, resources, service
+from segue.compose.attributes import TABLE
+from segue.compose.attributes.naming import app_name
+from segue.compose.findings import ABSENT, Findings, Place
+from segue.compose.forms import section
+from segue.compose.values import Invalid
+from segue.events.deploy import Problem
+from segue.spec import AppSpec
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What a document came to: a spec exactly when there are no problems."""
+
+    spec: AppSpec | None
+    canonical: dict[str, Any]
+    problems: list[Problem]
+    notes: list[Problem]
+
+
+def convert(document: Mapping[str, Any], *, app: str, lenient: bool = False) -> Result:
+    """Convert one merged document; `lenient` leaves out what is not supported, with a note."""
+    findings = Findings(lenient=lenient)
+    canonical = _read(document, app, findings)
+    services: dict[str, Any] = canonical.get("services", {})
+    resources.complete(canonical, app, findings)
+    order.check(services, findings)
+    checks.check(canonical, findings)
+    once = order.awaited_to_end(services)
+    spec = AppSpec(
+        services={
+            name: service.make(part, runs_to_completion=name in once)
+            for name, part in services.items()
+        },
+        volumes=resources.volumes(canonical),
+        networks=resources.networks(canonical),
+        secrets=resources.files(canonical, "secrets", findings),
+        configs=resources.files(canonical, "configs", findings),
+        extensions={key: value for key, value in canonical.items() if key.startswith("x-")},
+    )
+    return Result(
+        spec=None if findings.problems else spec,
+        canonical=canonical,
+        problems=findings.problems,
+        notes=findings.notes,
+    )
+
+
+def _read(document: Mapping[str, Any], app: str, findings: Findings) -> dict[str, Any]:
+    found = section(Place("", "", findings, TABLE), document)
+    canonical: dict[str, Any] = {} if found is ABSENT else found
+    try:
+        app_name(app)
+    except Invalid as error:
+        findings.wrong("name", error.what, error.hint)
+    if canonical.get("name", app) != app:
+        findings.note("name", f"'{canonical['name']}' is deployed as '{app}'")
+    canonical.pop("version", None)
+    services = canonical.get("services", {})
+    for name in [name for name in services if name.startswith("x-")]:
+        del services[name]
+    for name, part in list(services.items()):
+        if profiles := part.get("profiles"):
+            findings.note(
+                f"services.{name}.profiles",
+                f"none of {', '.join(profiles)} is active: the service is left out",
+                "activate one with --profile",
+            )
+            del services[name]
+    return {"name": app} | canonical | {"name": app}

@@ -1,0 +1,100 @@
+"""What services share: networks, volumes, secrets and configs, completed and made into specs."""
+
+from typing import Any
+
+from segue.compose.findings import Findings
+from segue.spec import FileSpec, NetworkSpec, VolumeSpec
+
+KINDS = ("networks", "volumes", "secrets", "configs")
+_CONTENT = ("x-digest", "file", "environment", "content")
+
+
+def complete(canonical: dict[str, Any], app: str, findings: Findings) -> None:
+    """Give every resource its engine name, and services without a network the default one."""
+    for service in canonical.get("services", {}).values():
+        if isinstance(service, dict) and not service.keys() & {"networks", "network_mode"}:
+            service["networks"] = {"default": {}}
+    if any("default" in used for used in _networks(canonical)):
+        canonical["networks"] = dict(
+            sorted(({"default": {}} | canonical.get("networks", {})).items())
+        )
+    for kind in KINDS:
+        entries = canonical.get(kind, {})
+        for key in [key for key in entries if not key.startswith("x-")]:
+            entries[key] = _complete(f"{kind}.{key}", key, entries[key], app, findings)
+
+
+def _networks(canonical: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        service.get("networks", {})
+        for service in canonical.get("services", {}).values()
+        if isinstance(service, dict)
+    ]
+
+
+def _complete(
+    at: str, key: str, entry: dict[str, Any], app: str, findings: Findings
+) -> dict[str, Any]:
+    external = entry.get("external", False)
+    if isinstance(external, dict):
+        entry = {"name": external.get("name", key)} | entry | {"external": True}
+    if not external:
+        given = {name: value for name, value in entry.items() if name != "external"}
+        return {"name": f"{app}_{key}"} | given
+    for other in entry.keys() - {"external", "name"}:
+        if not other.startswith("x-") or other == "x-digest":
+            findings.at(f"{at}.{other}").wrong(
+                "an external resource is only named", f"remove {other} or external", "conflict"
+            )
+    return {"name": entry.get("name", key)} | entry
+
+
+def volumes(canonical: dict[str, Any]) -> dict[str, VolumeSpec]:
+    """Make the app's volumes."""
+    return {
+        key: VolumeSpec(
+            name=entry["name"],
+            driver=entry.get("driver", "local"),
+            driver_opts=entry.get("driver_opts", {}),
+            labels=entry.get("labels", {}),
+            external=entry.get("external", False),
+        )
+        for key, entry in _entries(canonical, "volumes")
+    }
+
+
+def networks(canonical: dict[str, Any]) -> dict[str, NetworkSpec]:
+    """Make the app's networks."""
+    return {
+        key: NetworkSpec(
+            name=entry["name"],
+            internal=entry.get("internal", False),
+            labels=entry.get("labels", {}),
+            driver_opts=entry.get("driver_opts", {}),
+            external=entry.get("external", False),
+        )
+        for key, entry in _entries(canonical, "networks")
+    }
+
+
+def files(canonical: dict[str, Any], kind: str, findings: Findings) -> dict[str, FileSpec]:
+    """Make the app's secrets or configs; each has a digest or is external."""
+    made: dict[str, FileSpec] = {}
+    for key, entry in _entries(canonical, kind):
+        at = f"{kind}.{key}"
+        external = entry.get("external", False)
+        judged = any(f"{at}.{name}" in findings.failed for name in _CONTENT)
+        if not external and "x-digest" not in entry and not judged:
+            findings.at(at).wrong("has no content", "give file, environment or external")
+        made[key] = FileSpec(
+            name=entry["name"],
+            digest=None if external else entry.get("x-digest"),
+            external=external,
+            labels=entry.get("labels", {}),
+        )
+    return made
+
+
+def _entries(canonical: dict[str, Any], kind: str) -> list[tuple[str, dict[str, Any]]]:
+    entries = canonical.get(kind, {}).items()
+    return [(key, entry) for key, entry in entries if not key.startswith("x-")]

@@ -1,0 +1,237 @@
+"""One service: from its canonical section to its spec and its fragment of the create call.
+
+Everything here reads well-formed values; what was refused is missing and takes its default.
+"""
+
+from collections.abc import Iterator
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+from segue.compose import engine
+from segue.compose.attributes import ROWS
+from segue.compose.findings import Row
+from segue.compose.values import as_duration
+from segue.spec import (
+    Dependency,
+    FileRef,
+    Health,
+    Mount,
+    NetworkRef,
+    Placement,
+    Port,
+    Resources,
+    Restart,
+    ServiceSpec,
+)
+
+_PREFIX = "services.*."
+_REQUESTED = ("HostConfig.Devices", "HostConfig.DeviceRequests")
+ENGINE_ROWS: tuple[Row, ...] = tuple(
+    row for row in ROWS if row.engine and row.engine not in _REQUESTED
+)
+_CONDITIONS = {
+    "service_started": "started",
+    "service_healthy": "healthy",
+    "service_completed_successfully": "completed",
+}
+_KEPT = ("update_config", "rollback_config", "endpoint_mode")
+
+
+def make(section: dict[str, Any], *, runs_to_completion: bool = False) -> ServiceSpec:
+    """Make a service's spec; others may wait for it to run to completion."""
+    deploy = section.get("deploy", {})
+    mode = deploy.get("mode", "replicated")
+    once = runs_to_completion or mode.endswith("-job")
+    return ServiceSpec(
+        image=section.get("image", ""),
+        mode=mode,
+        replicas=replicas(section),
+        pull=section.get("pull_policy", "missing"),
+        stop_grace_s=_seconds(section, "stop_grace_period", 10.0),
+        health=health(section.get("healthcheck")),
+        restart=restart(section, once=once),
+        depends_on=_depends_on(section),
+        placement=_placement(section),
+        resources=_resources(section),
+        ports=[_port(port) for port in section.get("ports", [])],
+        mounts=[_mount(mount) for mount in section.get("volumes", [])],
+        secrets=[_file(file) for file in section.get("secrets", [])],
+        configs=[_file(file) for file in section.get("configs", [])],
+        networks={
+            name: NetworkRef(aliases=entry.get("aliases", []))
+            for name, entry in section.get("networks", {}).items()
+            if not name.startswith("x-")
+        },
+        network_mode=section.get("network_mode"),
+        labels=deploy.get("labels", {}),
+        container=container(section),
+        extensions={key: value for key, value in section.items() if key.startswith("x-")}
+        | {key: deploy[key] for key in _KEPT if key in deploy},
+    )
+
+
+def replicas(section: dict[str, Any]) -> int:
+    """Give how many slots a service begins with."""
+    given: int = section.get("deploy", {}).get("replicas", section.get("scale", 1))
+    return given
+
+
+def health(section: dict[str, Any] | None) -> Health | None:
+    """Make the health check; None is what the image says, and a test of NONE is none at all."""
+    if section is None:
+        return None
+    if section.get("disable") or section.get("test") == ["NONE"]:
+        return Health(test=["NONE"])
+    start_interval = _seconds(section, "start_interval", 0.0)
+    # The engine reads zero as its default.
+    return Health(
+        test=section.get("test", []),
+        interval_s=_seconds(section, "interval", 0.0) or 30.0,
+        timeout_s=_seconds(section, "timeout", 0.0) or 30.0,
+        retries=section.get("retries", 0) or 3,
+        start_period_s=_seconds(section, "start_period", 0.0),
+        start_interval_s=start_interval or None,
+    )
+
+
+def restart(section: dict[str, Any], *, once: bool) -> Restart:
+    """Make the restart policy of either attribute; what runs once is repeated on failure only."""
+    policy = section.get("deploy", {}).get("restart_policy", {})
+    word, _, count = section.get("restart", "").partition(":")
+    if word == "no":
+        return Restart(condition="none")
+    if word == "on-failure":
+        return Restart(condition="on-failure", max_attempts=int(count or 0) or None)
+    if word:
+        return Restart()
+    delay = policy.get("delay")
+    return Restart(
+        condition=policy.get("condition", "on-failure" if once else "any"),
+        delay_s=None if delay is None else as_duration(delay) / 1e9,
+        max_attempts=policy.get("max_attempts") or None,
+        window_s=_seconds(policy, "window", 0.0) or None,
+    )
+
+
+def container(section: dict[str, Any]) -> dict[str, Any]:
+    """Make the fragment of the engine's create call that no core reads."""
+    body: dict[str, Any] = {"HostConfig": {"Init": True}}
+    for row, value in set_values(section):
+        _put(body, row.engine, row.to(value))
+    mapped = section.get("devices", [])
+    wanted = [*section.get("gpus", []), *_at(section, "deploy.resources.reservations", "devices")]
+    if direct := engine.devices(mapped):
+        body["HostConfig"]["Devices"] = direct
+    if requests := engine.device_requests(mapped, wanted):
+        body["HostConfig"]["DeviceRequests"] = requests
+    return body
+
+
+def set_values(section: dict[str, Any]) -> Iterator[tuple[Row, Any]]:
+    """Give each attribute that goes to the engine and has a value."""
+    for row in ENGINE_ROWS:
+        value: Any = section
+        for key in row.path.removeprefix(_PREFIX).split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is not None:
+            yield row, value
+
+
+def _put(body: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for parent in parents:
+        body = body.setdefault(parent, {})
+    body[last] = value
+
+
+def _at(section: dict[str, Any], path: str, key: str) -> list[Any]:
+    for part in path.split("."):
+        section = section.get(part, {})
+    found: list[Any] = section.get(key, [])
+    return found
+
+
+def _seconds(section: dict[str, Any], key: str, default: float) -> float:
+    return as_duration(section[key]) / 1e9 if key in section else default
+
+
+def _depends_on(section: dict[str, Any]) -> dict[str, Dependency]:
+    return {
+        name: Dependency(
+            condition=_CONDITIONS[entry.get("condition", "service_started")],  # type: ignore[arg-type]
+            required=entry.get("required", True),
+        )
+        for name, entry in section.get("depends_on", {}).items()
+        if not name.startswith("x-")
+    }
+
+
+def _placement(section: dict[str, Any]) -> Placement:
+    given = section.get("deploy", {}).get("placement", {})
+    preferences = given.get("preferences", [])
+    return Placement(
+        constraints=given.get("constraints", []),
+        spread=[preference["spread"] for preference in preferences if "spread" in preference],
+        max_per_node=given.get("max_replicas_per_node", 0),
+        platform=section.get("platform"),
+    )
+
+
+def _resources(section: dict[str, Any]) -> Resources:
+    reserved = section.get("deploy", {}).get("resources", {}).get("reservations", {})
+    cpus = Decimal(reserved.get("cpus", "0"))
+    return Resources(
+        cpu_millicores=int((cpus * 1000).to_integral_value(ROUND_CEILING)),
+        memory_bytes=reserved.get("memory", section.get("mem_reservation", 0)),
+    )
+
+
+def _port(port: dict[str, Any]) -> Port:
+    given = port.get("published")
+    return Port(
+        target=port["target"],
+        published=None if given is None else int(given),
+        protocol=port["protocol"],
+        mode=port["mode"],
+        host_ip=port.get("host_ip"),
+        name=port.get("name"),
+        app_protocol=port.get("app_protocol"),
+    )
+
+
+def _mount(mount: dict[str, Any]) -> Mount:
+    kind = mount["type"]
+    return Mount(
+        kind=kind,
+        target=mount["target"],
+        source=mount.get("source"),
+        read_only=mount.get("read_only", False),
+        options=_mount_options(kind, mount.get(kind, {})),
+    )
+
+
+def _mount_options(kind: str, given: dict[str, Any]) -> dict[str, Any]:
+    if kind == "bind":
+        recursive = given.get("recursive")
+        options: dict[str, Any] = {"CreateMountpoint": given.get("create_host_path", True)}
+        options["Propagation"] = given.get("propagation")
+        options["NonRecursive"] = recursive == "disabled" or None
+        options["ReadOnlyNonRecursive"] = recursive == "writable" or None
+        options["ReadOnlyForceRecursive"] = recursive == "readonly" or None
+    elif kind == "tmpfs":
+        options = {"SizeBytes": given.get("size")}
+        options["Mode"] = int(given["mode"], 8) if "mode" in given else None
+    else:
+        options = {"NoCopy": given.get("nocopy"), "Subpath": given.get("subpath")}
+        options["Labels"] = given.get("labels")
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _file(file: dict[str, Any]) -> FileRef:
+    return FileRef(
+        source=file["source"],
+        target=file["target"],
+        uid=file["uid"],
+        gid=file["gid"],
+        mode=int(file["mode"], 8),
+    )
