@@ -102,7 +102,7 @@ def test_a_subject_is_the_type_and_then_the_scope() -> None:
 
 def test_an_event_is_frozen_and_its_fields_are_named() -> None:
     with pytest.raises(TypeError):
-        ContainerFailed("shop", "web", 3, 7, "node-a", "oom")  # type: ignore[call-arg] # The rule.
+        ContainerFailed("shop", "web", 3, 7, "node-a", "oom")  # type: ignore[call-arg] # The rule itself.
     event = ContainerFailed(
         app="shop", service="web", slot=3, attempt=7, node="node-a", reason="oom"
     )

@@ -1,4 +1,4 @@
-"""What happens to events themselves."""
+"""What happens to events themselves: what cannot be read is said, and changes nothing."""
 
 from segue.events.base import Event
 
