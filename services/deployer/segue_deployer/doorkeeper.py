@@ -1,0 +1,132 @@
+"""Answer requests: accept them, or reject them with all that is wrong with them at once.
+
+A request is answered exactly once, by an event that names it as its cause. Nothing else here
+changes: what an accepted request entails is decided from the picture it leads to.
+"""
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+from segue.compose import convert
+from segue.core import Decision
+from segue.events.base import Event
+from segue.events.deploy import (
+    DeployAccepted,
+    DeployRejected,
+    DeployRequested,
+    Problem,
+    RemovalAccepted,
+    RemovalRejected,
+    RemovalRequested,
+)
+from segue.events.event import EventRejected
+from segue.events.node import (
+    NodeCordoned,
+    NodeCordonRequested,
+    NodeRequestRejected,
+    NodeUncordoned,
+    NodeUncordonRequested,
+)
+from segue.events.scale import ScaleAccepted, ScaleRejected, ScaleRequested
+from segue.picture import Picture, Request
+
+SPEC_MOST_BYTES = 800_000  # A message of the log holds 1,000,000.
+REPLICAS_MOST = 100_000
+
+
+def answers(picture: Picture) -> Iterator[Decision]:
+    """Answer every open request, oldest first, and give every unreadable message its record."""
+    for sequence, (subject, reason) in picture.state.unreadable.items():
+        rejected = EventRejected(sequence=sequence, on=subject, reason=reason)
+        yield Decision(rejected, key=str(sequence))
+    for request in picture.state.requests.values():
+        yield Decision(_ANSWERS[request.type](picture, request), request.cause, actor=request.actor)
+
+
+def _deploy(picture: Picture, request: Request) -> Event:
+    asked = msgspec.convert(request.data, DeployRequested)
+    result = convert(asked.compose, app=asked.app)
+    problems = list(result.problems)
+    if result.spec is not None and not problems:
+        size = len(msgspec.json.encode(result.spec))
+        if size <= SPEC_MOST_BYTES:
+            app = picture.apps.get(asked.app)
+            return DeployAccepted(
+                app=asked.app,
+                revision=app.revision + 1 if app else 1,
+                spec=result.spec,
+                notes=list(result.notes),
+            )
+        problems = [
+            Problem(
+                where="services",
+                what=f"the app takes {size:,} bytes; at most {SPEC_MOST_BYTES:,} fit in an event",
+                hint="split it into several apps",
+            )
+        ]
+    return DeployRejected(app=asked.app, problems=problems)
+
+
+def _removal(picture: Picture, request: Request) -> Event:
+    asked = msgspec.convert(request.data, RemovalRequested)
+    app = picture.apps.get(asked.app)
+    if app is None or app.phase == "removed":
+        return RemovalRejected(app=asked.app, problems=[_no_app(picture, asked.app)])
+    return RemovalAccepted(app=asked.app, volumes=asked.volumes)
+
+
+def _no_app(picture: Picture, name: str) -> Problem:
+    there = [app.name for app in picture.apps.values() if app.phase != "removed"]
+    hint = f"there are: {', '.join(sorted(there)[:20])}" if there else "nothing is deployed"
+    return Problem(where="app", what=f"there is no app called {name}", hint=hint)
+
+
+def _scale(picture: Picture, request: Request) -> Event:
+    asked = msgspec.convert(request.data, ScaleRequested)
+    problem = _scale_problem(picture, asked)
+    if problem is not None:
+        return ScaleRejected(app=asked.app, service=asked.service, problems=[problem])
+    service = picture.apps[asked.app].services[asked.service]
+    return ScaleAccepted(
+        app=asked.app, service=asked.service, replicas=asked.replicas, previous=service.replicas
+    )
+
+
+def _scale_problem(picture: Picture, asked: ScaleRequested) -> Problem | None:
+    app = picture.apps.get(asked.app)
+    if app is None or app.phase in ("removed", "removing"):
+        return _no_app(picture, asked.app)
+    service = app.services.get(asked.service)
+    if service is None or not service.wanted:
+        there = ", ".join(sorted(name for name, s in app.services.items() if s.wanted))
+        what = f"{asked.app} has no service called {asked.service}"
+        return Problem(where="service", what=what, hint=f"it has: {there}")
+    if service.spec.is_global:
+        what = f"{asked.service} is global: it has one slot on every node"
+        return Problem(where="service", what=what, hint="change deploy.mode to replicated")
+    if not 0 <= asked.replicas <= REPLICAS_MOST:
+        what = f"{asked.replicas} replicas; from 0 to {REPLICAS_MOST:,} are possible"
+        return Problem(where="replicas", what=what)
+    return None
+
+
+def _cordon(picture: Picture, request: Request) -> Event:
+    name = request.data["node"]
+    if name not in picture.nodes:
+        there = ", ".join(sorted(picture.nodes)[:20]) or "none"
+        problem = Problem(
+            where="node", what=f"there is no node called {name}", hint=f"there are: {there}"
+        )
+        return NodeRequestRejected(node=name, problems=[problem])
+    if request.type == NodeCordonRequested.type:
+        return NodeCordoned(node=name)
+    return NodeUncordoned(node=name)
+
+
+_ANSWERS: dict[str, Callable[[Picture, Request], Event]] = {
+    DeployRequested.type: _deploy,
+    RemovalRequested.type: _removal,
+    ScaleRequested.type: _scale,
+    NodeCordonRequested.type: _cordon,
+    NodeUncordonRequested.type: _cordon,
+}

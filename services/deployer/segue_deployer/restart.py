@@ -1,0 +1,48 @@
+"""Decide whether and when an ended container is followed by another.
+
+The defaults: the first restart at once, then after 1 s, doubling to 60 s, with full jitter (a
+uniform share of the delay, as in AWS's "Exponential Backoff And Jitter"), seeded from the id of the
+event that ended it, so that every replay waits the same. A slot that was up for 60 s begins anew.
+"""
+
+from segue.ids import derived
+from segue.picture import Container, Slot
+from segue.spec import ServiceSpec
+
+FIRST_S, MOST_S = 1.0, 60.0
+
+
+def restart_at(spec: ServiceSpec, slot: Slot, ended: Container) -> float | None:
+    """Give the log's time of the next attempt after `ended`, or None when there is to be none."""
+    policy = spec.restart
+    if policy.condition == "none" or (ended.phase == "finished" and spec.is_job):
+        return None
+    if policy.condition == "on-failure" and ended.phase == "finished":
+        return None
+    if exhausted(spec, slot, ended):
+        return None
+    return ended.ended_at + delay_s(policy.delay_s, slot.streak, ended.cause.id)
+
+
+def exhausted(spec: ServiceSpec, slot: Slot, ended: Container) -> bool:
+    """Tell whether the policy's attempts are used up: Compose counts restarts, not starts."""
+    policy = spec.restart
+    if policy.max_attempts is None:
+        return False
+    since = ended.ended_at - policy.window_s if policy.window_s else 0.0
+    return sum(time >= since for time in slot.ended_at) > policy.max_attempts
+
+
+def delay_s(base_s: float | None, streak: int, seed: str) -> float:
+    """Give the wait before the restart that follows the `streak`-th end in a row.
+
+    With a `delay` of the user's it is the least wait and the base of the doubling.
+    """
+    share = int(derived("backoff", seed)[:8], 16) / 0xFFFFFFFF
+    doublings = min(max(streak, 1), 32)
+    if base_s is None:
+        if doublings == 1:
+            return 0.0
+        return share * min(MOST_S, FIRST_S * 2.0 ** (doublings - 2))
+    most = max(base_s, min(MOST_S, base_s * 2.0 ** (doublings - 1)))
+    return base_s + share * (most - base_s)
