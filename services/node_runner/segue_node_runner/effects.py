@@ -1,0 +1,58 @@
+"""What the node runner's core wants done on its host. Never on the bus, never an event."""
+
+import msgspec
+from segue.spec import AppSpec, ServiceSpec
+
+from segue_node_runner.labels import Identity
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to be done about one container of a slot."""
+
+    app: str
+    service: str
+    slot: int
+    attempt: int
+
+    @property
+    def identity(self) -> Identity:
+        """Which container it is about."""
+        return Identity(self.app, self.service, self.slot, self.attempt)
+
+
+class Start(Effect, frozen=True):
+    """Have the slot's container run, whatever of it exists already."""
+
+    cluster: str
+    node: str
+    revision: int
+    digest: str
+    spec: AppSpec
+    cause: str = ""  # The id of the event that asks for it.
+    correlation: str = ""
+
+    @property
+    def runs(self) -> ServiceSpec:
+        """What the container is made from."""
+        return self.spec.services[self.service]
+
+
+class Stop(Effect, frozen=True):
+    """End the container, by its own stop signal first; then remove it."""
+
+    engine_id: str
+    grace_s: float = 10.0
+
+
+class Examine(Effect, frozen=True):
+    """Find out how the container ended and what it said last."""
+
+    engine_id: str
+
+
+class RemoveApp(msgspec.Struct, frozen=True, kw_only=True):
+    """Remove what an app leaves on the node: dead containers, networks, and volumes if told so."""
+
+    cluster: str
+    app: str
+    volumes: bool = False

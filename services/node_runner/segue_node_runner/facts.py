@@ -1,0 +1,108 @@
+"""What there is to know of a node: its host and its engine."""
+
+import pathlib
+import platform
+import shutil
+import socket
+from typing import Any, Literal
+
+import msgspec
+from docker import APIClient
+
+from segue_node_runner import labels
+from segue_node_runner.errors import EngineError
+from segue_node_runner.sdk import Calls
+
+IMAGES_MOST = 200
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node has. Disk is what its engine may use in all."""
+
+    cpu_millicores: int
+    memory_bytes: int
+    disk_bytes: int
+    hostname: str
+    platform: str
+    engine: str
+    api_version: str
+    live_restore: bool
+    images: list[str]
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """How the engine is: well, away (nobody answers), or frozen (it answers, and cannot work)."""
+
+    state: Literal["well", "away", "frozen"]
+    words: str = ""
+
+
+async def facts(calls: Calls) -> Facts:
+    """Ask the engine and the host what they are."""
+
+    def look(api: APIClient) -> Facts:
+        info = api.info()
+        architecture = info.get("Architecture") or platform.machine()
+        return Facts(
+            cpu_millicores=info["NCPU"] * 1000,
+            memory_bytes=info["MemTotal"],
+            disk_bytes=_disk_bytes(info.get("DockerRootDir", "/")),
+            hostname=socket.gethostname(),
+            platform=f"{info.get('OSType', 'linux')}/"
+            f"{_ARCHITECTURES.get(architecture, architecture)}",
+            engine=f"docker {info['ServerVersion']}, API {api.api_version}",
+            api_version=api.api_version,
+            live_restore=info.get("LiveRestoreEnabled", False),
+            images=sorted(_names(api.images()))[:IMAGES_MOST],
+        )
+
+    return await calls.quick(look)
+
+
+async def condition(calls: Calls, cluster: str) -> Condition:
+    """Ask for what only a working engine can tell: a ping is answered by a frozen one too.
+
+    `top` of a running container reaches its shim, `info` only containerd. One shim that hangs says
+    nothing of the engine: then `info` decides.
+    """
+    wanted = {"label": [f"{labels.CLUSTER}={cluster}"], "status": ["running"]}
+    try:
+        running = await calls.probe(lambda api: api.containers(limit=1, filters=wanted))
+    except EngineError as error:
+        return _unwell(error, answers=False)
+    try:
+        if running:
+            await calls.probe(lambda api: api.top(running[0]["Id"]))
+            return Condition("well")
+    except EngineError as error:
+        if error.kind == "away":
+            return _unwell(error, answers=True)
+    try:
+        info = await calls.probe(lambda api: api.info())
+    except EngineError as error:
+        return _unwell(error, answers=True)
+    if not _has_containerd(info):
+        return Condition("frozen", "the engine has lost its containerd: start it again")
+    return Condition("well")
+
+
+def _unwell(error: EngineError, *, answers: bool) -> Condition:
+    if error.kind == "timeout" or (answers and "containerd" in error.message):
+        words = f"the engine is frozen: it listens and does not work ({error.message})"
+        return Condition("frozen", words)
+    return Condition("away", error.message)
+
+
+def _has_containerd(info: dict[str, Any]) -> bool:
+    return (info.get("ContainerdCommit") or {}).get("ID") not in {None, "", "N/A"}
+
+
+def _names(images: list[dict[str, Any]]) -> set[str]:
+    tagged = (name for image in images for name in image.get("RepoTags") or [])
+    return {name for name in tagged if name != "<none>:<none>"}
+
+
+def _disk_bytes(folder: str) -> int:
+    path = pathlib.Path(folder)
+    return shutil.disk_usage(path if path.exists() else "/").total

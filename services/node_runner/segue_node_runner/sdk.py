@@ -1,0 +1,133 @@
+"""The Docker SDK, which blocks, made safe to use from a loop: limited threads, short patience.
+
+Every kind of call has its own limit, so that no slow kind can starve a quick one. A client is made
+at the first call, with the newest API version both sides know, and anew after `renew`.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import anyio
+import anyio.to_thread
+import msgspec
+from docker import APIClient
+from docker.constants import DEFAULT_DOCKER_API_VERSION, MINIMUM_DOCKER_API_VERSION
+from docker.transport import UnixHTTPAdapter
+from docker.utils import compare_version
+
+from segue_node_runner.errors import TROUBLE, EngineError, sorted_out
+
+T = TypeVar("T")
+POOL = 32
+
+
+def _default_starts() -> int:
+    return max(2, 2 * (os.cpu_count() or 1))
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a call may take and how many of a kind go at once."""
+
+    quick_s: float = 3.0  # A look, a create: answered from the engine's memory or disk.
+    start_s: float = 20.0
+    probe_s: float = 2.0
+    pull_s: float = 1_800.0
+    quick: int = 16
+    starts: int = msgspec.field(default_factory=_default_starts)  # More only queue in the engine.
+    stops: int = 64  # They wait out a grace rather than work.
+    pulls: int = 3  # The engine's own default.
+    streams: int = 64
+
+
+class _OnePool(UnixHTTPAdapter):
+    """Keeps one pool of connections.
+
+    The SDK's adapter keeps one per URL and closes the oldest of 25 under whoever is using it.
+    """
+
+    def get_connection(self, url: Any, proxies: Any = None) -> Any:
+        del url
+        return super().get_connection("http+docker://localhost", proxies)
+
+
+class Calls:
+    """Calls to one engine."""
+
+    def __init__(self, url: str, limits: Limits) -> None:
+        self.url, self.limits = url, limits
+        self._clients: dict[float, APIClient] = {}
+        self._making = threading.Lock()
+        self._quick = anyio.CapacityLimiter(limits.quick)
+        self._starts = anyio.CapacityLimiter(limits.starts)
+        self._stops = anyio.CapacityLimiter(limits.stops)
+        self._pulls = anyio.CapacityLimiter(limits.pulls)
+        self._probes = anyio.CapacityLimiter(2)
+        self.starting = anyio.CapacityLimiter(limits.starts)  # Held from create to start.
+        self.streams = anyio.CapacityLimiter(limits.streams)
+
+    async def quick(self, ask: Callable[[APIClient], T]) -> T:
+        """Ask what is answered at once."""
+        return await self._run(ask, self.limits.quick_s, self._quick)
+
+    async def start(self, ask: Callable[[APIClient], T]) -> T:
+        """Ask for a start."""
+        return await self._run(ask, self.limits.start_s, self._starts)
+
+    async def stop(self, ask: Callable[[APIClient], T]) -> T:
+        """Ask for a stop, whose grace the SDK adds to the patience."""
+        return await self._run(ask, self.limits.quick_s, self._stops)
+
+    async def pull(self, ask: Callable[[APIClient], T]) -> T:
+        """Ask for a pull."""
+        with anyio.move_on_after(self.limits.pull_s):
+            return await self._run(ask, self.limits.quick_s, self._pulls)
+        raise EngineError("timeout", f"the pull took longer than {self.limits.pull_s:.0f} s")
+
+    async def probe(self, ask: Callable[[APIClient], T]) -> T:
+        """Ask how the engine is."""
+        return await self._run(ask, self.limits.probe_s, self._probes)
+
+    def renew(self) -> None:
+        """Forget the clients: another engine, or another version of it, may answer now."""
+        with self._making:
+            self._clients = {}
+
+    def client(self, patience_s: float) -> APIClient:
+        """Give a client that waits so long for an answer. Blocks."""
+        with self._making:
+            if patience_s not in self._clients:
+                self._clients[patience_s] = _client(self.url, patience_s)
+            return self._clients[patience_s]
+
+    async def _run(
+        self, ask: Callable[[APIClient], T], patience_s: float, limiter: anyio.CapacityLimiter
+    ) -> T:
+        def call() -> T:
+            try:
+                return ask(self.client(patience_s))
+            except TROUBLE as error:
+                raise sorted_out(error) from error
+
+        return await anyio.to_thread.run_sync(call, limiter=limiter, abandon_on_cancel=True)
+
+
+def _client(url: str, patience_s: float) -> APIClient:
+    """Make a client that speaks the newest API version both sides know."""
+    patience = cast("int", patience_s)  # The SDK's types ask for whole seconds; its code does not.
+    asking = APIClient(url, version=MINIMUM_DOCKER_API_VERSION, timeout=patience)
+    with asking:
+        theirs = asking.version(api_version=False)["ApiVersion"]
+    ours = DEFAULT_DOCKER_API_VERSION
+    version = theirs if api_at_least(ours, theirs) else ours
+    made = APIClient(url, version=version, timeout=patience, max_pool_size=POOL)
+    if url.startswith("unix://"):
+        path = "http+unix://" + url.removeprefix("unix://")
+        made.mount("http+docker://", _OnePool(path, patience, max_pool_size=POOL))
+    return made
+
+
+def api_at_least(api_version: str, wanted: str) -> bool:
+    """Tell whether the engine's API is at least at this version."""
+    return compare_version(wanted, api_version) >= 0

@@ -1,0 +1,76 @@
+"""Fixtures for every kind of test."""
+
+import pathlib
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from segue.spec import AppSpec, ServiceSpec
+from segue.testing.engine import BUSYBOX, Engine, PrivateEngine, running_engine
+from segue_node_runner import engine as adapter
+from segue_node_runner.effects import Start
+from segue_node_runner.policy import Policy
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Engine]:
+    """A real Docker engine with the image `busybox:test`, one for each worker."""
+    with running_engine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def faulty_engine(docker_engine: Engine) -> Iterator[PrivateEngine]:
+    """The same engine for tests that kill or freeze it; whole again afterwards."""
+    if not isinstance(docker_engine, PrivateEngine):
+        pytest.skip("SEGUE_TEST_ENGINE names an engine that others use")
+    yield docker_engine
+    docker_engine.restore()
+
+
+@pytest.fixture
+def cluster(docker_engine: Engine) -> Iterator[str]:
+    """A cluster's name of one's own; whatever bears it on the engine is removed afterwards."""
+    name = f"test-{secrets.token_hex(4)}"
+    yield name
+    docker_engine.clear(name)
+
+
+@pytest.fixture
+def node_engine(docker_engine: Engine, tmp_path: pathlib.Path) -> adapter.Engine:
+    """The node runner's adapter to the real engine; its policy allows everything."""
+    return adapter.Engine(docker_engine.url, runtime=tmp_path, allowed=Policy(everything=True))
+
+
+@pytest.fixture
+def order(cluster: str) -> Callable[..., Start]:
+    """Make an order for a container of `shop`; what is not named is a busybox that sleeps."""
+
+    def make(
+        command: list[str] | None = None,
+        *,
+        service: str = "web",
+        slot: int = 1,
+        attempt: int = 1,
+        app: dict[str, Any] | None = None,
+        container: dict[str, Any] | None = None,
+        **runs: Any,
+    ) -> Start:
+        body = {"Cmd": command or ["sleep", "1000"]} | (container or {})
+        spec = ServiceSpec(**{"image": BUSYBOX, "container": body} | runs)
+        return Start(
+            app="shop",
+            service=service,
+            slot=slot,
+            attempt=attempt,
+            cluster=cluster,
+            node="node-a",
+            revision=1,
+            digest="0123456789ab",
+            spec=AppSpec(services={service: spec}, **(app or {})),
+            cause="cause-id",
+            correlation="correlation-id",
+        )
+
+    return make
