@@ -1,14 +1,17 @@
 """The envelope of every event: CloudEvents 1.0, written structured, read in any of three forms.
 
-Read are: structured JSON (ours), binary mode (`ce-*` headers), and, on a `*.requested` or
-`*_requested` subject only, the bare data. Whatever is wrong with a message comes out as one of
-`ERRORS`; nothing else is ever raised.
+Read are: structured JSON (ours), binary mode (`ce-*` headers), and, on the subject of a request
+that anyone may make, the bare data. Whatever is wrong with a message comes out as one of `ERRORS`;
+nothing else is ever raised. What `encode` writes, `decode` reads: an event that could not be read
+back is refused before it is said.
 
 Sources: CloudEvents 1.0.2 and its NATS binding; `correlationid` and `causationid` are its official
 extensions, `traceparent` its distributed tracing extension, `actor` is ours.
 """
 
 import datetime as dt
+import hashlib
+import re
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
@@ -17,12 +20,18 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from segue.events import REGISTRY, Event
+from segue.events.deploy import DeployRequested
+from segue.events.ring import ANYONE, RING
 from segue.ids import derived, is_token
 from segue.log import Message, Stored
 
-ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
 CONTENT_TYPE = "application/cloudevents+json"
 MAX_BYTES = 1_000_000
+ATTRIBUTE_CHARACTERS_MAX = 256
+_TRACEPARENT = re.compile(
+    r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})"
+)
 
 
 class UnknownTypeError(msgspec.ValidationError):
@@ -34,20 +43,24 @@ class UnknownTypeError(msgspec.ValidationError):
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """The attributes as they stand in the JSON."""
+    """The attributes as they stand in the JSON; an optional one may be null, which is to lack it.
+
+    `correlationid` is the id of the request that began it all, `causationid` that of the event
+    that caused this one, `actor` who asked for it.
+    """
 
     id: str
     source: str
     type: str
     specversion: str = "1.0"
-    subject: str | UnsetType = UNSET
-    time: str | UnsetType = UNSET
-    datacontenttype: str | UnsetType = "application/json"
-    dataschema: str | UnsetType = UNSET
-    traceparent: str | UnsetType = UNSET
-    correlationid: str | UnsetType = UNSET
-    causationid: str | UnsetType = UNSET
-    actor: str | UnsetType = UNSET
+    subject: str | UnsetType | None = UNSET
+    time: str | UnsetType | None = UNSET
+    datacontenttype: str | UnsetType | None = "application/json"
+    dataschema: str | UnsetType | None = UNSET
+    traceparent: str | UnsetType | None = UNSET
+    correlationid: str | UnsetType | None = UNSET
+    causationid: str | UnsetType | None = UNSET
+    actor: str | UnsetType | None = UNSET
     data: msgspec.Raw | UnsetType = UNSET
 
 
@@ -95,8 +108,9 @@ _encode = msgspec.json.Encoder().encode
 
 def traceparent_of(correlation: str, event_id: str) -> str:
     """Derive W3C trace context: one trace per correlation, one span per event, always sampled."""
-    trace, span = derived("trace", correlation), derived("span", event_id)
-    return f"00-{trace.replace('-', '')}-{span.replace('-', '')[:16]}-01"
+    trace = hashlib.sha256(f"trace\x1f{correlation}".encode()).hexdigest()[:32]
+    span = hashlib.sha256(f"span\x1f{event_id}".encode()).hexdigest()[:16]
+    return f"00-{trace}-{span}-01"
 
 
 def encode(
@@ -108,7 +122,10 @@ def encode(
     cause: Cause | None = None,
     actor: str = "",
 ) -> Message:
-    """Make the message that says `event`. `time` is the speaker's, for readers; no core uses it."""
+    """Make the message that says `event`. `time` is the speaker's, for readers; no core uses it.
+
+    Raises one of `ERRORS` if `decode` could not read it.
+    """
     correlation = cause.correlation if cause else id
     traceparent = _child(cause.traceparent if cause else "", correlation, id)
     stamp = dt.datetime.fromtimestamp(time, dt.UTC).isoformat(timespec="milliseconds")
@@ -125,16 +142,17 @@ def encode(
         actor=actor or UNSET,
         data=msgspec.Raw(_encode(event)),
     )
+    _event(_checked(envelope), event.subject)
     headers = {"Content-Type": CONTENT_TYPE, "traceparent": traceparent}
     return Message(event.subject, id, _encode(envelope), headers)
 
 
 def _child(parent: str, correlation: str, event_id: str) -> str:
     own = traceparent_of(correlation, event_id)
-    parts = parent.split("-")
-    if len(parts) != 4:
+    given = _TRACEPARENT.fullmatch(parent)
+    if given is None:
         return own
-    return "-".join((parts[0], parts[1], own.split("-")[2], parts[3]))
+    return f"00-{given[1]}-{own.split('-')[2]}-{given[2]}"
 
 
 def decode(stored: Stored) -> Record:
@@ -142,9 +160,7 @@ def decode(stored: Stored) -> Record:
     if len(stored.data) > MAX_BYTES:
         raise msgspec.ValidationError(f"{len(stored.data)} bytes; at most {MAX_BYTES} are read")
     headers = {name.lower(): value for name, value in stored.headers.items()}
-    envelope = _envelope(stored, headers)
-    if envelope.specversion != "1.0":
-        raise msgspec.ValidationError(f"specversion is {envelope.specversion!r}, not '1.0'")
+    envelope = _checked(_envelope(stored, headers))
     event = _event(envelope, stored.subject)
     correlation = envelope.correlationid or envelope.id
     return Record(
@@ -156,48 +172,61 @@ def decode(stored: Stored) -> Record:
         correlation=correlation,
         cause=envelope.causationid or "",
         actor=envelope.actor or "",
-        traceparent=envelope.traceparent or headers.get("traceparent", ""),
+        traceparent=_traced(envelope.traceparent or headers.get("traceparent", "")),
     )
 
 
+def _traced(traceparent: str) -> str:
+    """Take a trace context only if it is one: it goes on in the headers of what it causes."""
+    return traceparent if _TRACEPARENT.fullmatch(traceparent) else ""
+
+
 def _envelope(stored: Stored, headers: Mapping[str, str]) -> Envelope:
-    if headers.get("content-type", "").startswith("application/cloudevents"):
+    if headers.get("content-type", "").lower().startswith("application/cloudevents"):
         return _ENVELOPE.decode(stored.data)
     if "ce-specversion" in headers:
         return _binary(stored, headers)
-    if b'"specversion"' in stored.data:  # Structured, by a program that sets no headers.
+    body = msgspec.json.decode(stored.data or b"{}")
+    if not isinstance(body, dict):
+        raise msgspec.ValidationError(f"the body is {type(body).__name__}, not an object")
+    if "specversion" in body:  # Structured, by a program that sets no headers.
         return _ENVELOPE.decode(stored.data)
-    return _bare(stored, headers)
+    return _bare(stored, headers, body)
 
 
 def _binary(stored: Stored, headers: Mapping[str, str]) -> Envelope:
     attributes: dict[str, Any] = {
-        name[3:]: urllib.parse.unquote(value)
+        name[3:]: _unescaped(value)
         for name, value in headers.items()
-        if name.startswith("ce-")
+        if name.startswith("ce-") and name != "ce-data"
     }
-    attributes.pop("data", None)
     envelope = msgspec.convert(attributes, Envelope)
-    return msgspec.structs.replace(envelope, data=msgspec.Raw(stored.data))
+    return msgspec.structs.replace(envelope, data=msgspec.Raw(stored.data or b"{}"))
 
 
-def _bare(stored: Stored, headers: Mapping[str, str]) -> Envelope:
+def _unescaped(value: str) -> str:
+    """Undo quotes, which older writers used, and then percent-encoding, as the binding says."""
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        value = re.sub(r"\\(.)", r"\1", value[1:-1])
+    return urllib.parse.unquote(value, errors="strict")
+
+
+def _bare(stored: Stored, headers: Mapping[str, str], data: dict[str, Any]) -> Envelope:
     tokens = stored.subject.split(".")
     name = ".".join(tokens[:2])
-    if not name.endswith("requested"):
-        raise msgspec.ValidationError(
-            "not a CloudEvent; a bare body is read on a `*.requested` subject only"
-        )
     event = REGISTRY.get(name)
     if event is None:
-        raise UnknownTypeError(f"there is no event called {name}", ours=False)
-    data = msgspec.json.decode(stored.data or b"{}")
-    if not isinstance(data, dict):
-        raise msgspec.ValidationError(f"the body is {type(data).__name__}, not an object")
-    if name == "deploy.requested" and "compose" not in data and "services" in data:
+        raise UnknownTypeError(f"not a CloudEvent, and there is no event called {name}", ours=False)
+    if ANYONE not in RING[event].authors:
+        raise msgspec.ValidationError(
+            "not a CloudEvent; a bare body is read on the subject of a request only"
+        )
+    if event is DeployRequested and "compose" not in data and "services" in data:
         data = {"compose": data}
+    kinds = {field.name: field.type for field in msgspec.structs.fields(event)}
     for field, text in zip(event.scope, tokens[2:], strict=False):
-        data.setdefault(field, text)
+        if field not in data:
+            data[field] = msgspec.convert(text, kinds[field], strict=False)
     return Envelope(
         id=headers.get("nats-msg-id") or derived("bare", stored.sequence, stored.subject),
         source="/foreign",
@@ -205,6 +234,25 @@ def _bare(stored: Stored, headers: Mapping[str, str]) -> Envelope:
         traceparent=headers.get("traceparent", UNSET),
         data=msgspec.Raw(_encode(data)),
     )
+
+
+def _checked(envelope: Envelope) -> Envelope:
+    if envelope.specversion != "1.0":
+        raise msgspec.ValidationError(f"specversion is {envelope.specversion!r}, not '1.0'")
+    for name in ("id", "source", "type", "correlationid", "causationid", "actor"):
+        value = getattr(envelope, name)
+        if not value:
+            if name in ("id", "source", "type"):
+                raise msgspec.ValidationError(f"{name} is empty")
+        elif len(value) > ATTRIBUTE_CHARACTERS_MAX or not value.isprintable():
+            raise msgspec.ValidationError(
+                f"{name} is {value[:64]!a}; at most {ATTRIBUTE_CHARACTERS_MAX} characters"
+                " and no control characters are allowed"
+            )
+    kind = (envelope.datacontenttype or "application/json").split(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise msgspec.ValidationError(f"datacontenttype is {kind!a}; only JSON is read")
+    return envelope
 
 
 def _event(envelope: Envelope, subject: str) -> Event:
