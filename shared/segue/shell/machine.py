@@ -12,7 +12,7 @@ Laws:
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -21,6 +21,7 @@ from segue.envelope import ERRORS, Record, UnknownTypeError, Unreadable, decode,
 from segue.events.leader import LeaderElected
 from segue.ids import derived
 from segue.log import Fence, Head, Message, Outcome, Stored
+from segue.shell.commands import Append, Beat, Command, Note, Perform, Save, Say
 
 BEAT_EVERY_S = 0.25
 LEADER_TIMEOUT_S = 1.0
@@ -35,52 +36,6 @@ class OutdatedError(Exception):
 
 class LogReplacedError(Exception):
     """The log is not the one that was followed: it is another, or an older copy of it."""
-
-
-class Append(msgspec.Struct, frozen=True):
-    """Write these messages, all behind one fence, and answer with `Machine.wrote(number, …)`."""
-
-    number: int
-    messages: list[Message]
-    fence: Fence | None
-
-
-class Say(msgspec.Struct, frozen=True):
-    """Publish a core message; nobody stores it."""
-
-    subject: str
-    data: bytes
-
-
-class Perform(msgspec.Struct, frozen=True):
-    """Act on the world; what comes of it returns through `Machine.hear`."""
-
-    effect: Any
-
-
-class Save(msgspec.Struct, frozen=True):
-    """Keep a snapshot of the picture at this sequence."""
-
-    sequence: int
-    data: bytes
-
-
-Command = Append | Say | Perform | Save
-
-
-class Beat(msgspec.Struct, frozen=True):
-    """What a leader says of itself over and over."""
-
-    instance: str
-    term: int
-
-
-class Note(msgspec.Struct, frozen=True):
-    """Something that an operator wants to read in the service's log."""
-
-    level: Literal["info", "warning", "error"]
-    text: str
-    fields: dict[str, Any] = {}
 
 
 class Machine:
@@ -160,13 +115,13 @@ class Machine:
         self.target = max(head.last, self.read_to)
         if self._was_away:
             self._was_away = False
+            if self._stand_at is not None:
+                self._stand_at = now + self._patience_s()
             self.core.hear(BusReturned(), head.time)
 
-    def away(self, now: float) -> None:
+    def away(self) -> None:
         """The bus is not there: nobody can be heard, so nobody's silence means anything."""
         self.target, self._was_away = None, True
-        if self._stand_at is not None:
-            self._stand_at = now + self._patience_s()
 
     def read(self, batch: Sequence[Stored], now: float) -> None:
         """Fold what the log gave; raises `OutdatedError` when this code is too old to go on."""

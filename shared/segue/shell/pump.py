@@ -1,0 +1,199 @@
+"""Connect a machine to the real bus, clock and tasks; decide nothing.
+
+Everything runs in one event loop, so the machine is never entered twice at once. Each thing that
+happens kicks the driver, which asks the machine what to do; the clock kicks only at `wake_at`.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import anyio
+import msgspec
+import structlog
+
+from segue import telemetry
+from segue.bus import Bus, BusError
+from segue.core import Core
+from segue.shell.commands import Append, Beat, Command, Note, Perform, Save, Say
+from segue.shell.machine import Machine
+from segue.shell.what_if import Question, answer
+
+CLOCK_SET_EVERY_S = 30.0
+RETRY_S = 0.5
+SNAPSHOTS = "snapshots"
+SNAPSHOTS_KEPT = 200
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("segue.shell")
+
+
+class Pump:
+    """One instance of a service on a connected bus. `run` ends only by cancellation or an error."""
+
+    def __init__(
+        self,
+        core: Core,
+        bus: Bus,
+        *,
+        instance: str,
+        leads: bool = True,
+        saves: bool = False,
+        subjects: Sequence[str] = (),
+        perform: Callable[[Any], Coroutine[Any, Any, None]] | None = None,
+        beats: tuple[str, msgspec.json.Decoder[Any]] | None = None,
+    ) -> None:
+        self.core, self.bus = core, bus
+        self.subjects, self.perform, self.beats = subjects, perform, beats
+        self.machine = Machine(
+            core,
+            instance=instance,
+            session=uuid.uuid4().hex,
+            leads=leads,
+            saves=saves,
+            note=_note,
+        )
+        self._kick = anyio.Event()
+        self._tasks: anyio.abc.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Follow, decide and write until cancelled."""
+        await self._restore()
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(self._watch_connection)
+            tasks.start_soon(self._set_clock)
+            tasks.start_soon(self._follow)
+            if self.machine.leads:
+                tasks.start_soon(self._hear_leaders)
+            tasks.start_soon(self._answer_what_if)
+            if self.beats is not None:
+                tasks.start_soon(self._hear_beats, *self.beats)
+            await self._drive()
+
+    def hear(self, news: Any) -> None:
+        """Tell the core what is not in the log, from within the event loop."""
+        self.machine.hear(news, time.monotonic())
+        self._kick.set()
+
+    async def _drive(self) -> None:
+        while True:
+            self._kick = anyio.Event()
+            for command in self.machine.step(time.monotonic()):
+                self._carry_out(command)
+            wake_at = self.machine.wake_at
+            if wake_at is None:
+                await self._kick.wait()
+                continue
+            with anyio.move_on_after(max(0.0, wake_at - time.monotonic())):
+                await self._kick.wait()
+
+    def _carry_out(self, command: Command) -> None:
+        assert self._tasks is not None, "commands come only while it runs"
+        match command:
+            case Append():
+                self._tasks.start_soon(self._append, command)
+            case Say(subject=subject, data=data):
+                self._tasks.start_soon(self.bus.say, subject, data)
+            case Perform(effect=effect):
+                assert self.perform is not None, "only a service that acts has effects"
+                self._tasks.start_soon(self.perform, effect)
+            case Save():
+                self._tasks.start_soon(self._save, command)
+
+    async def _append(self, command: Append) -> None:
+        outcome = await self.bus.append(command.messages, command.fence)
+        if outcome.kind == "stored":
+            telemetry.published(command.messages)
+        else:
+            telemetry.not_stored(outcome)
+        self.machine.wrote(command.number, outcome, time.monotonic())
+        self._kick.set()
+
+    async def _follow(self) -> None:
+        async with aclosing(self.bus.follow(self.machine.read_to, self.subjects)) as stretches:
+            async for stretch in stretches:
+                self.machine.read(stretch.messages, time.monotonic())
+                self.machine.passed(stretch.upto)
+                self._kick.set()
+
+    async def _watch_connection(self) -> None:
+        async for up in self.bus.states():
+            if up:
+                await self._ask_head()
+            else:
+                self.machine.away()
+            self._kick.set()
+
+    async def _set_clock(self) -> None:
+        while True:
+            await anyio.sleep(CLOCK_SET_EVERY_S)
+            if self.bus.connected:
+                await self._ask_head()
+
+    async def _ask_head(self) -> None:
+        while self.bus.connected:
+            try:
+                head = await self.bus.head()
+            except BusError as error:
+                log.warning("the log does not answer", why=str(error))
+                await anyio.sleep(RETRY_S)
+                continue
+            self.machine.connected(head, time.monotonic())
+            self._kick.set()
+            return
+
+    async def _hear_leaders(self) -> None:
+        decode = msgspec.json.Decoder(Beat).decode
+        async for _, data in self.bus.listen(f"beat.{self.core.service}.*"):
+            try:
+                beat = decode(data)
+            except msgspec.MsgspecError:
+                continue  # Nobody may need any one beat.
+            self.machine.heard_leader(beat, time.monotonic())
+            self._kick.set()
+
+    async def _hear_beats(self, subject: str, decoder: msgspec.json.Decoder[Any]) -> None:
+        async for _, data in self.bus.listen(subject):
+            try:
+                self.hear(decoder.decode(data))
+            except msgspec.MsgspecError:
+                continue
+
+    async def _answer_what_if(self) -> None:
+        decode = msgspec.json.Decoder(Question).decode
+
+        async def handle(data: bytes) -> bytes:
+            now = self.machine.log_time(time.monotonic())
+            return msgspec.json.encode(answer(self.core, decode(data), now))
+
+        await self.bus.serve(f"rpc.{self.core.service}.what_if", handle)
+
+    async def _restore(self) -> None:
+        """Start from the newest snapshot that can be read; without one, from the log's start."""
+        head = await self.bus.head()
+        keys = sorted((int(key) for key in await self.bus.keys(SNAPSHOTS)), reverse=True)
+        for key in keys[:3]:
+            if not head.first - 1 <= key <= head.last:
+                log.warning("a snapshot does not fit the log, and is not used", sequence=key)
+                continue
+            data = await self.bus.get(SNAPSHOTS, str(key))
+            try:
+                self.machine.restore(data or b"")
+            except msgspec.MsgspecError as error:
+                log.warning("a snapshot is not used", sequence=key, why=str(error))
+                continue
+            log.info("starts from a snapshot", sequence=key)
+            return
+
+    async def _save(self, command: Save) -> None:
+        await self.bus.put(SNAPSHOTS, str(command.sequence), command.data)
+        keys = sorted(int(key) for key in await self.bus.keys(SNAPSHOTS))
+        for key in keys[:-SNAPSHOTS_KEPT]:
+            await self.bus.delete(SNAPSHOTS, str(key))
+        log.info("saved a snapshot", sequence=command.sequence, size_bytes=len(command.data))
+
+
+def _note(note: Note) -> None:
+    log.log({"info": 20, "warning": 30, "error": 40}[note.level], note.text, **note.fields)
