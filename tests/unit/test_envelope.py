@@ -1,6 +1,7 @@
 """What Segue writes others can read, what others write Segue reads, and nothing breaks a reader."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ from segue.events.scale import ScaleRequested
 from segue.log import Message, Stored
 
 CLOUDEVENTS = Path(__file__).parents[1] / "golden" / "cloudevents" / "cloudevents.json"
+FUZZ = Path(__file__).parents[1] / "fuzz"
 NOON = 1_782_043_200.25
 FAILED = ContainerFailed(
     app="shop", service="web", slot=3, attempt=7, node="node-a", reason="oom", logs=["ünïcode"]
@@ -370,6 +372,11 @@ def test_whatever_comes_is_read_or_refused(
     assert record.event.subject == subject
     answer = encode(FAILED, id="a", source="/b", time=0.0, cause=record.as_cause())
     assert decode(stored(answer)).cause == record.id
+
+
+@pytest.mark.parametrize("path", sorted(FUZZ.glob("corpus/*")), ids=lambda path: path.name)
+def test_what_the_fuzzer_once_tried_does_no_harm(path: Path) -> None:
+    runpy.run_path(str(FUZZ / "fuzz_envelope.py"))["read"](path.read_bytes())
 
 
 TOKENS = st.from_regex(r"[a-z0-9_-]{1,63}", fullmatch=True)
