@@ -50,9 +50,10 @@ class Machine:
         leads: bool = True,
         saves: bool = False,
         note: Callable[[Note], None] = lambda _: None,
+        decode: Callable[[Stored], Record] = decode,
     ) -> None:
         self.core, self.instance, self.session = core, instance, session
-        self.leads, self.saves, self.note = leads, saves, note
+        self.leads, self.saves, self.note, self._decode = leads, saves, note, decode
         self.source = f"/segue/{core.service}/{instance}"
         self.read_to = 0  # Everything that this follower can get up to here is folded.
         self.target: int | None = None  # Caught up once `read_to` reaches it.
@@ -305,7 +306,7 @@ class Machine:
         if stored.sequence <= self.read_to:
             return
         try:
-            record = decode(stored)
+            record = self._decode(stored)
         except UnknownTypeError as error:
             if error.ours:
                 raise OutdatedError(

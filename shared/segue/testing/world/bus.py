@@ -1,0 +1,240 @@
+"""The simulated bus: the log behind wires that lose, delay, double and cut.
+
+A write may be stored though its answer is lost, or stored late, after its writer has given up
+waiting. While the servers elect a leader nothing is stored, but core messages flow; while they are
+down nothing flows at all. Followers lag, each in its own way, and are never out of order.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from segue.log import Fence, Head, Message, Outcome, Stored
+from segue.testing.simlog import SimLog
+from segue.testing.world.sim import Sim
+
+EPOCH_S = 1_000_000_000.0  # The log's clock at the beginning.
+WRITE_TIMEOUT_S = 5.0
+
+
+class Trouble(msgspec.Struct):
+    """How badly the wires behave; all shares are 0 in calm times."""
+
+    ack_lost: float = 0.0
+    write_lost: float = 0.0
+    write_late: float = 0.0
+    core_lost: float = 0.0
+    core_doubled: float = 0.0
+    slow: float = 0.0  # A message takes up to a second instead of milliseconds.
+    lag: float = 0.0  # A delivery to a follower waits up to two seconds.
+
+
+class Client(Protocol):
+    """A process with a connection: what the bus may call."""
+
+    name: str
+    host: str
+    subjects: Sequence[str]
+    run: int  # Counts its starts: what was meant for an earlier one is nothing to this one.
+
+    @property
+    def listens(self) -> Sequence[str]:
+        """The core messages that it subscribes to."""
+
+    def online(self, head: Head) -> None:
+        """The bus is there."""
+
+    def offline(self) -> None:
+        """The bus is away."""
+
+    def deliver(self, batch: list[Stored], upto: int) -> None:
+        """The log goes on."""
+
+    def position(self) -> int:
+        """How far it has read."""
+
+    def told(self, subject: str, data: bytes) -> None:
+        """A core message arrived."""
+
+    def answered(self, number: int, outcome: Outcome) -> None:
+        """What became of a write."""
+
+
+class SimBus:
+    """One log and its clients."""
+
+    def __init__(self, sim: Sim) -> None:
+        self.sim, self.log, self.trouble = sim, SimLog(), Trouble()
+        self.clients: dict[str, Client] = {}
+        self.cut: dict[str, None] = {}  # Hosts without a wire.
+        self.down = self.electing = False
+        self.snapshots: dict[int, bytes] = {}
+        self._due: dict[str, bool] = {}
+        self._ready_at: dict[str, float] = {}
+
+    @property
+    def time(self) -> float:
+        """The log's clock."""
+        return EPOCH_S + self.sim.now
+
+    def reaches(self, host: str) -> bool:
+        """Tell whether a host has a way to the servers."""
+        return not self.down and host not in self.cut
+
+    def join(self, client: Client) -> None:
+        """Connect a process, or let it try until it can."""
+        self.clients[client.name] = client
+        self._online(client.name)
+
+    def leave(self, client: Client) -> None:
+        """End a process's connection."""
+        self.clients.pop(client.name, None)
+
+    def _online(self, name: str) -> None:
+        client = self.clients.get(name)
+        if client is None:
+            return
+        if not self.reaches(client.host) or self.electing:
+            self.sim.at(self.sim.between(0.2, 0.8), self._online, name)
+            return
+        client.online(self.log.head(self.time))
+        self._schedule(name)
+
+    def set_cut(self, host: str, *, cut: bool) -> None:
+        """Cut or mend a host's wire. The servers' and clients' pings notice after a while."""
+        if cut:
+            self.cut[host] = None
+        else:
+            self.cut.pop(host, None)
+        for client in list(self.clients.values()):
+            if client.host == host:
+                self.sim.at(self.sim.between(2, 6), self._notice, client.name)
+
+    def set_down(self, *, down: bool) -> None:
+        """Stop or start the servers."""
+        self.down = down
+        for client in list(self.clients.values()):
+            delay = self.sim.between(0, 0.1) if down else self.sim.between(0.1, 0.8)
+            self.sim.at(delay, self._notice, client.name)
+
+    def _notice(self, name: str) -> None:
+        client = self.clients.get(name)
+        if client is None:
+            return
+        if self.reaches(client.host):
+            self._online(name)
+        else:
+            client.offline()
+
+    # The log.
+
+    def write(
+        self, client: Client, number: int, messages: list[Message], fence: Fence | None
+    ) -> None:
+        """Take a write on its way; the answer comes through `answered`, at the latest in time."""
+        sim, open_, run = self.sim, [True], client.run
+
+        def answer(outcome: Outcome) -> None:
+            if open_ and client.name in self.clients and client.run == run:
+                open_.clear()
+                client.answered(number, outcome)
+
+        def arrive() -> None:
+            if not self.reaches(client.host) or self.electing:
+                if sim.chance(0.3):  # Kept on the way: stored when nobody expects it any more.
+                    sim.mark("write.late")
+                    sim.at(sim.between(0.2, 8), arrive)
+                return
+            outcome = self.log.append(messages, fence, self.time)
+            sim.mark(f"write.{outcome.kind}")
+            self._news()
+            if sim.chance(self.trouble.ack_lost):
+                sim.mark("ack.lost")
+                return
+            sim.at(self._delay(), answer, outcome)
+
+        sim.at(WRITE_TIMEOUT_S, answer, Outcome("unknown", reason="no answer"))
+        if sim.chance(self.trouble.write_lost):
+            sim.mark("write.lost")
+            return
+        late = sim.chance(self.trouble.write_late)
+        if late:
+            sim.mark("write.late")
+        sim.at(sim.between(1, 12) if late else self._delay(), arrive)
+
+    def _delay(self) -> float:
+        if self.sim.chance(self.trouble.slow):
+            return self.sim.between(0.02, 1.0)
+        return self.sim.between(0.0002, 0.003)
+
+    def say(self, messages: list[Message]) -> None:
+        """Store what a program outside says; it repeats until it is stored."""
+        if self.down or self.electing:
+            self.sim.at(0.5, self.say, messages)
+            return
+        self.log.append(messages, None, self.time)
+        self._news()
+
+    def _news(self) -> None:
+        for name in self.clients:
+            self._schedule(name)
+
+    def _schedule(self, name: str) -> None:
+        if not self._due.get(name):
+            self._due[name] = True
+            lags = self.sim.chance(self.trouble.lag)
+            self.sim.at(self.sim.between(0.1, 2) if lags else self._delay(), self._deliver, name)
+
+    def _deliver(self, name: str) -> None:
+        self._due[name] = False
+        client = self.clients.get(name)
+        if client is None or not self.reaches(client.host):
+            return
+        position = client.position()
+        end = len(self.log.stored)
+        if position >= end:
+            return
+        if end - position > 1 and self.sim.chance(0.2):
+            end = self.sim.random.randint(position + 1, end)  # Half a batch may be seen first.
+        batch = [s for s in self.log.after(position)[: end - position] if wants(client, s.subject)]
+        client.deliver(batch, end)
+        if end < len(self.log.stored):
+            self._schedule(name)
+
+    # Core messages.
+
+    def tell(self, host: str, subject: str, data: bytes) -> None:
+        """Pass a core message on to everyone who listens, if it gets there."""
+        if not self.reaches(host):
+            return
+        for client in list(self.clients.values()):
+            if not any(covers(pattern, subject) for pattern in client.listens):
+                continue
+            if self.sim.chance(self.trouble.core_lost):
+                self.sim.mark("core.lost")
+                continue
+            times = 2 if self.sim.chance(self.trouble.core_doubled) else 1
+            for _ in range(times):
+                self.sim.at(self._delay(), self._told, client.name, subject, data)
+
+    def _told(self, name: str, subject: str, data: bytes) -> None:
+        client = self.clients.get(name)
+        if client is not None and self.reaches(client.host):
+            client.told(subject, data)
+
+
+def wants(client: Client, subject: str) -> bool:
+    """Tell whether a client follows a subject; one without filters follows all."""
+    return not client.subjects or any(covers(pattern, subject) for pattern in client.subjects)
+
+
+def covers(pattern: str, subject: str) -> bool:
+    """Match a subject against a filter with `*` and a last `>`."""
+    wanted, given = pattern.split("."), subject.split(".")
+    for index, token in enumerate(wanted):
+        if token == ">":
+            return len(given) > index
+        if index >= len(given) or token not in ("*", given[index]):
+            return False
+    return len(wanted) == len(given)

@@ -1,0 +1,194 @@
+"""A simulated process: a real machine with a real core, that can die, freeze and drift.
+
+It carries out the machine's commands on the simulated bus as the pump does on the real one. While
+it is frozen everything that reaches it waits, as in a socket's buffer.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from segue.core import Core
+from segue.envelope import Record, decode
+from segue.log import Head, Outcome, Stored
+from segue.shell.commands import Append, Beat, Note, Perform, Save, Say
+from segue.shell.machine import Machine
+from segue.testing.world.bus import SimBus
+from segue.testing.world.sim import Sim
+
+_BEAT = msgspec.json.Decoder(Beat)
+
+
+class Decoded:
+    """Decode each message of one log once for all processes: the same code, called less often."""
+
+    def __init__(self) -> None:
+        self._records: dict[int, Record] = {}
+
+    def __call__(self, stored: Stored) -> Record:
+        """Give the message's record, or raise what `decode` raises."""
+        record = self._records.get(stored.sequence)
+        if record is None:
+            record = self._records[stored.sequence] = decode(stored)
+        return record
+
+
+class Process:
+    """One instance of a service on a host."""
+
+    def __init__(
+        self,
+        sim: Sim,
+        bus: SimBus,
+        decoded: Decoded,
+        *,
+        name: str,
+        host: str,
+        make: Callable[[], Core],
+        leads: bool = True,
+        subjects: Sequence[str] = (),
+        hears: Sequence[str] = (),
+        read_news: Callable[[bytes], Any] = lambda data: data,
+        perform: Callable[["Process", Any], None] | None = None,
+    ) -> None:
+        self.sim, self.bus, self.decoded = sim, bus, decoded
+        self.name, self.host, self.make, self.leads = name, host, make, leads
+        self.subjects, self.hears, self.read_news = subjects, hears, read_news
+        self.perform = perform
+        self.rate = 1 + sim.between(-0.02, 0.02)  # Hosts' clocks run 2 % wrong at most.
+        self.alive = self.frozen = False
+        self.run = 0
+        self.notes: list[Note] = []
+        self._waiting: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._wake_at: float | None = None
+        self.start()
+
+    @property
+    def listens(self) -> list[str]:
+        """The core messages that it subscribes to."""
+        own = [f"beat.{self.core.service}.*"] if self.leads else []
+        return [*own, *self.hears]
+
+    @property
+    def clock(self) -> float:
+        """Its host's monotonic clock."""
+        return 1_000.0 + self.sim.now * self.rate
+
+    # Life.
+
+    def start(self) -> None:
+        """Begin anew, from the newest snapshot or from nothing."""
+        self.alive, self.frozen, self.run = True, False, self.run + 1
+        self.core = self.make()
+        self.machine = Machine(
+            self.core,
+            instance=self.name,
+            session=f"{self.name}-{self.run}",
+            leads=self.leads,
+            saves=self.core.service == "deployer",
+            note=self.notes.append,
+            decode=self.decoded,
+        )
+        if self.bus.snapshots:
+            self.sim.mark("snapshot.restored")
+            self.machine.restore(self.bus.snapshots[max(self.bus.snapshots)])
+        self._waiting = []
+        self.bus.join(self)
+
+    def kill(self) -> None:
+        """End at once, without a word."""
+        self.alive = False
+        self.bus.leave(self)
+
+    def freeze(self) -> None:
+        """Stand still; what arrives waits."""
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """Go on as if no time had passed; only the clock knows better."""
+        self.frozen = False
+        waiting, self._waiting = self._waiting, []
+        for call, arguments in waiting:
+            call(*arguments)
+        self.pump()
+
+    def _held(self, call: Callable[..., None], *arguments: Any) -> bool:
+        if self.frozen:
+            self._waiting.append((call, arguments))
+        return self.frozen or not self.alive
+
+    # What the bus says.
+
+    def online(self, head: Head) -> None:
+        """The bus is there."""
+        if not self._held(self.online, head):
+            self.machine.connected(head, self.clock)
+            self.pump()
+
+    def offline(self) -> None:
+        """The bus is away."""
+        if not self._held(self.offline):
+            self.machine.away()
+
+    def position(self) -> int:
+        """How far it has read."""
+        return self.machine.read_to
+
+    def deliver(self, batch: list[Stored], upto: int) -> None:
+        """The log goes on."""
+        if not self._held(self.deliver, batch, upto):
+            self.machine.read(batch, self.clock)
+            self.machine.passed(upto)
+            self.pump()
+
+    def told(self, subject: str, data: bytes) -> None:
+        """A core message arrived."""
+        if self._held(self.told, subject, data):
+            return
+        if self.leads and subject.startswith(f"beat.{self.core.service}."):
+            self.machine.heard_leader(_BEAT.decode(data), self.clock)
+        else:
+            self.hear(self.read_news(data))
+
+    def answered(self, number: int, outcome: Outcome) -> None:
+        """What became of a write."""
+        if not self._held(self.answered, number, outcome):
+            self.machine.wrote(number, outcome, self.clock)
+            self.pump()
+
+    def hear(self, news: Any) -> None:
+        """Tell the core what is not in the log."""
+        if not self._held(self.hear, news):
+            self.machine.hear(news, self.clock)
+            self.pump()
+
+    # What the machine says.
+
+    def pump(self) -> None:
+        """Carry out what the machine asks for, until the next thing happens or its time comes."""
+        if self.frozen or not self.alive:
+            return
+        for command in self.machine.step(self.clock):
+            self._carry_out(command)
+        wake_at = self.machine.wake_at
+        self._wake_at = wake_at
+        if wake_at is not None:
+            self.sim.at((wake_at - self.clock) / self.rate, self._wake, self.run, wake_at)
+
+    def _wake(self, run: int, wake_at: float) -> None:
+        if run == self.run and wake_at == self._wake_at:
+            self.pump()
+
+    def _carry_out(self, command: Any) -> None:
+        match command:
+            case Append():
+                self.bus.write(self, command.number, command.messages, command.fence)
+            case Say(subject=subject, data=data):
+                self.bus.tell(self.host, subject, data)
+            case Save(sequence=sequence, data=data):
+                self.bus.snapshots[sequence] = data
+                self.sim.mark("snapshot.saved")
+            case Perform(effect=effect):
+                assert self.perform is not None, f"{self.name} acts on nothing"
+                self.perform(self, effect)

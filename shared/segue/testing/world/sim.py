@@ -1,0 +1,50 @@
+"""Virtual time and chance: one heap of timed calls, one seeded generator, one run per seed.
+
+Nothing here knows what is simulated. Equal seeds give equal runs, whatever the hash seed.
+"""
+
+import heapq
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+
+class Sim:
+    """The clock, the agenda, the dice, and the marks of what was reached."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.now = 0.0
+        self.steps = 0
+        self.marks: Counter[str] = Counter()
+        self.after_step: Callable[[], None] = lambda: None
+        self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._order = 0
+
+    def at(self, delay_s: float, call: Callable[..., None], *arguments: Any) -> None:
+        """Put a call on the agenda."""
+        self._order += 1
+        heapq.heappush(self._agenda, (self.now + max(0.0, delay_s), self._order, call, arguments))
+
+    def run(self, until_s: float) -> None:
+        """Make every call up to a time, in order."""
+        while self._agenda and self._agenda[0][0] <= until_s:
+            self.now, _, call, arguments = heapq.heappop(self._agenda)
+            self.steps += 1
+            call(*arguments)
+            self.after_step()
+        self.now = until_s
+
+    def chance(self, share: float) -> bool:
+        """Throw the dice: true in this share of the throws."""
+        return self.random.random() < share
+
+    def between(self, low: float, high: float) -> float:
+        """Draw evenly from a range."""
+        return self.random.uniform(low, high)
+
+    def mark(self, what: str) -> None:
+        """Count that something worth reaching was reached."""
+        self.marks[what] += 1
