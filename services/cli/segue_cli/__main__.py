@@ -1,0 +1,73 @@
+"""The `segue` command: parse, run, and turn whatever happens into an exit code."""
+
+import contextlib
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError, UnknownCommandError
+
+from segue_cli.app import build, names
+from segue_cli.errors import INVALID, CommandError, debugging, sort
+
+
+def main() -> None:
+    """Run the command in `sys.argv`."""
+    code = run(sys.argv[1:])
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+        sys.exit(code)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `segue events | head`.
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and give its exit code; whatever goes wrong is said on stderr."""
+    app = build()
+    try:
+        result = app(
+            list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
+        )
+    except UnknownCommandError as error:
+        _say(*_unknown((error.unused_tokens or [""])[0]))
+        return INVALID
+    except CycloptsError as error:
+        _say(" ".join(str(error).split()), f"`segue {_command(arguments)}--help` shows its use")
+        return INVALID
+    except BrokenPipeError:
+        return 0
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 — the last place to say it.
+        return _explain(error)
+    return result if isinstance(result, int) else 0
+
+
+def _unknown(word: str) -> tuple[str, str]:
+    """Say that there is no such command, and which may be meant."""
+    near = difflib.get_close_matches(word, names(), n=1, cutoff=0.5)
+    hint = f"did you mean `segue {near[0]}`?" if near else "`segue --help` lists the commands"
+    return f"there is no command called {word}", hint
+
+
+def _command(arguments: Sequence[str]) -> str:
+    return next((f"{word} " for word in arguments if word in names()), "")
+
+
+def _explain(error: BaseException) -> int:
+    if debugging():
+        traceback.print_exception(error)
+    known: CommandError = sort(error)
+    _say(str(known), known.hint)
+    return known.code
+
+
+def _say(text: str, hint: str) -> None:
+    if text:
+        print(f"segue: {text}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Every command there is, by name: what it is for and where its code stands.
+
+A command's module is loaded when it is called and not before, so that `segue --help` and a shell's
+completion are there at once. The line here is the first line of the command's own docstring.
+"""
+
+from typing import NamedTuple
+
+from cyclopts import App, Group
+
+
+class Command(NamedTuple):
+    """A command: its name, its function as `module:name` within this package, its one line."""
+
+    name: str
+    target: str
+    about: str
+
+
+COMMANDS: dict[str, tuple[Command, ...]] = {
+    "Apps": (
+        Command("deploy", "deploy:deploy", "Deploy an app from Compose files and follow it."),
+        Command("plan", "plan:plan", "Show what a deploy would change, without doing it."),
+        Command("config", "config:config", "Check Compose files and print the canonical result."),
+        Command("scale", "requests:scale", "Change how many slots services have."),
+        Command("remove", "requests:remove", "Remove an app: stop all its containers."),
+    ),
+    "What is and was": (
+        Command("ls", "listing:ls", "List apps and services."),
+        Command("ps", "listing:ps", "List slots and the containers that fill them."),
+        Command("nodes", "listing:nodes", "List nodes."),
+        Command("inspect", "listing:inspect", "Show all that is known of one thing."),
+        Command("why", "why:why", "Explain how a thing came to be as it is."),
+        Command("events", "events:events", "Show the log, or follow it."),
+        Command("diff", "diff:diff", "Compare the cluster at two moments."),
+        Command("logs", "logs:logs", "Show what containers print."),
+        Command("exec", "logs:exec_", "Run a command in a container."),
+    ),
+    "Cluster": (
+        Command("up", "up:up", "Run everything on this host: bus, services, node."),
+        Command("down", "up:down", "Stop what `segue up` started; containers go on."),
+        Command("doctor", "doctor:doctor", "Check bus, services, nodes, and say what to do."),
+        Command("cordon", "requests:cordon", "Let no new containers go to a node."),
+        Command("uncordon", "requests:uncordon", "Let a node be used again."),
+        Command("emit", "requests:emit", "Publish an event, as any program may."),
+    ),
+}
+
+
+def names() -> list[str]:
+    """Give the commands' names, in the order of the help."""
+    return [command.name for commands in COMMANDS.values() for command in commands]
+
+
+def installed_version() -> str:
+    """Tell the version of this package."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 — 20 ms.
+
+    try:
+        return version("segue")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def build() -> App:
+    """Make the application without loading any command."""
+    app = App(
+        name="segue",
+        help="Run containers on many hosts; every decision is an event that can be looked up.",
+        version=installed_version,
+        help_format="plaintext",
+    )
+    for order, (title, commands) in enumerate(COMMANDS.items()):
+        group = Group(title, sort_key=order)
+        for place, command in enumerate(commands):
+            app.command(
+                f"segue_cli.{command.target}",
+                name=command.name,
+                help=command.about,
+                group=group,
+                sort_key=place,
+            )
+    app["--help"].group = app["--version"].group = Group("More", sort_key=99)
+    return app
