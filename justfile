@@ -1,0 +1,76 @@
+set quiet
+
+# `just` alone is in the development environment too: `uv run just`.
+run := "uv run --frozen"
+
+[private]
+default:
+    just --list --unsorted
+
+# Create the one environment with every service in it, editable.
+setup:
+    uv sync --frozen
+
+# Everything that needs no bus and no engine: under two minutes on two cores.
+check: lint types imports
+    {{ run }} pytest -q -n auto tests/unit tests/simulation
+
+# Everything; CI runs this and nothing else.
+test: check
+    {{ run }} pytest -q -n auto tests/integration tests/e2e
+
+# Format, and make the changes that are safe.
+fix:
+    {{ run }} ruff check --fix
+    {{ run }} ruff format
+
+# Format, names, habits.
+lint:
+    {{ run }} ruff format --check
+    {{ run }} ruff check
+
+# Types, strictly.
+types:
+    {{ run }} mypy
+
+# The architecture: who may import what.
+imports:
+    {{ run }} lint-imports
+
+# Fast and pure tests.
+unit *args:
+    {{ run }} pytest -n auto tests/unit {{ args }}
+
+# Many clusters under a virtual clock, with every fault.
+simulate *args:
+    {{ run }} pytest -n auto tests/simulation {{ args }}
+
+# Rewrite schemas/ and docs/events.md from the event types; read the diff before you commit it.
+schemas:
+    {{ run }} python schemas/generate.py
+
+# Rewrite the generated pages, then follow every link between documents.
+docs: schemas
+    {{ run }} pytest -q tests/unit/test_tidy.py -k documents
+
+# Feed the envelope's reader with what a fuzzer invents, for a minute or as the options say.
+fuzz *options="-max_total_time=60":
+    mkdir -p .fuzz
+    {{ run }} --group fuzz python tests/fuzz/fuzz_envelope.py .fuzz tests/fuzz/corpus {{ options }}
+
+# Install one service by itself, as a host would get it, and start it: `just alone node_runner`.
+alone service:
+    UV_PROJECT_ENVIRONMENT=.alone/{{ service }} uv sync -q --frozen --no-dev --no-editable --package {{ trim_end_match("segue-" + kebabcase(service), "-cli") }}
+    .alone/{{ service }}/bin/{{ trim_end_match("segue-" + kebabcase(service), "-cli") }} --version
+
+# Run one service against the bus that NATS_URL names: `just run scheduler`.
+run service *args:
+    {{ run }} {{ trim_end_match("segue-" + kebabcase(service), "-cli") }} {{ args }}
+
+# Measure; the numbers are written beside the machine they were taken on.
+bench *args:
+    {{ run }} pytest -q -p no:xdist tests/benchmarks {{ args }}
+
+# Deploy an app, kill a container, watch it come back.
+demo *args:
+    deploy/bootstrap demo {{ args }}
