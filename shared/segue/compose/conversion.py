@@ -14,7 +14,7 @@ from segue.compose import checks, order, resources, service
 from segue.compose.attributes import TABLE
 from segue.compose.attributes.naming import app_name
 from segue.compose.findings import ABSENT, Findings, Place
-from segue.compose.forms import section
+from segue.compose.forms import ordered, section
 from segue.compose.values import Invalid
 from segue.events.deploy import Problem
 from segue.spec import AppSpec
@@ -35,6 +35,7 @@ def convert(document: Mapping[str, Any], *, app: str, lenient: bool = False) -> 
     canonical = _read(document, app, findings)
     services: dict[str, Any] = canonical.get("services", {})
     resources.complete(canonical, app, findings)
+    canonical = ordered("", canonical, TABLE)
     order.check(services, findings)
     checks.check(canonical, findings)
     once = order.awaited_to_end(services)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from segue.compose import values
-from segue.compose.findings import ABSENT, Form, Place, Row
+from segue.compose.findings import ABSENT, Form, Place, Row, Table
 from segue.compose.values import Invalid
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,255}")
@@ -182,8 +182,13 @@ def section(place: Place, value: Any) -> Any:
             read[str(key)] = given
         else:
             _unknown(at, str(key), rows)
-    order = {key: rank for rank, key in enumerate(rows)}
-    return dict(sorted(read.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
+    return ordered(place.path, read, place.table)
+
+
+def ordered(path: str, mapping: dict[str, Any], table: Table) -> dict[str, Any]:
+    """Put a mapping's keys into the table's order, what the table does not know at the end."""
+    ranks = {key: rank for rank, key in enumerate(table[path])}
+    return dict(sorted(mapping.items(), key=lambda item: (ranks.get(item[0], len(ranks)), item[0])))
 
 
 def _attribute(place: Place, row: Row, value: Any) -> Any:

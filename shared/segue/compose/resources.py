@@ -15,9 +15,8 @@ def complete(canonical: dict[str, Any], app: str, findings: Findings) -> None:
         if isinstance(service, dict) and not service.keys() & {"networks", "network_mode"}:
             service["networks"] = {"default": {}}
     if any("default" in used for used in _networks(canonical)):
-        canonical["networks"] = dict(
-            sorted(({"default": {}} | canonical.get("networks", {})).items())
-        )
+        networks = {"default": {}} | canonical.get("networks", {})
+        canonical["networks"] = dict(sorted(networks.items()))
     for kind in KINDS:
         entries = canonical.get(kind, {})
         for key in [key for key in entries if not key.startswith("x-")]:

@@ -5,7 +5,7 @@ Everything here reads well-formed values; what was refused is missing and takes 
 
 from collections.abc import Iterator
 from decimal import ROUND_CEILING, Decimal
-from typing import Any
+from typing import Any, Literal
 
 from segue.compose import engine
 from segue.compose.attributes import ROWS
@@ -29,7 +29,7 @@ _REQUESTED = ("HostConfig.Devices", "HostConfig.DeviceRequests")
 ENGINE_ROWS: tuple[Row, ...] = tuple(
     row for row in ROWS if row.engine and row.engine not in _REQUESTED
 )
-_CONDITIONS = {
+_CONDITIONS: dict[str, Literal["started", "healthy", "completed"]] = {
     "service_started": "started",
     "service_healthy": "healthy",
     "service_completed_successfully": "completed",
@@ -158,7 +158,7 @@ def _seconds(section: dict[str, Any], key: str, default: float) -> float:
 def _depends_on(section: dict[str, Any]) -> dict[str, Dependency]:
     return {
         name: Dependency(
-            condition=_CONDITIONS[entry.get("condition", "service_started")],  # type: ignore[arg-type]
+            condition=_CONDITIONS[entry.get("condition", "service_started")],
             required=entry.get("required", True),
         )
         for name, entry in section.get("depends_on", {}).items()
