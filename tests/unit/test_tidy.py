@@ -101,7 +101,7 @@ def test_a_file_opens_with_its_law() -> None:
         if len(ast.get_docstring(tree(path)) or "") < LAW_CHARACTERS_MIN:
             yield "1: say what it decides and what it never does"
 
-    holds(python(), rule)
+    holds((path for path in python() if not path.is_relative_to(ROOT / "tests")), rule)
 
 
 def test_nothing_is_left_for_later() -> None:
@@ -127,7 +127,7 @@ def test_a_text_file_ends_with_one_line_end_and_has_no_blanks_at_line_ends() -> 
 def test_whoever_silences_a_checker_says_why() -> None:
     def unexplained(line: str) -> bool:
         found = SILENCED.search(line)
-        return found is not None and not re.search(r"[^\W\d_]{3}", found["why"])
+        return found is not None and not re.search(r"\w{2}", found["why"])
 
     holds(python(), lambda path: lines(path, unexplained))
 
