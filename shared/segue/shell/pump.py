@@ -14,7 +14,6 @@ import anyio
 import msgspec
 import structlog
 
-from segue import telemetry
 from segue.bus import Bus, BusError
 from segue.core import Core
 from segue.shell.commands import Append, Beat, Command, Note, Perform, Save, Say
@@ -104,10 +103,6 @@ class Pump:
 
     async def _append(self, command: Append) -> None:
         outcome = await self.bus.append(command.messages, command.fence)
-        if outcome.kind == "stored":
-            telemetry.published(command.messages)
-        else:
-            telemetry.not_stored(outcome)
         self.machine.wrote(command.number, outcome, time.monotonic())
         self._kick.set()
 
@@ -168,7 +163,7 @@ class Pump:
             now = self.machine.log_time(time.monotonic())
             return msgspec.json.encode(answer(self.core, decode(data), now))
 
-        await self.bus.serve(f"rpc.{self.core.service}.what_if", handle)
+        await self.bus.serve(f"rpc.{self.core.service}.what_if", handle, queue="what_if")
 
     async def _restore(self) -> None:
         """Start from the newest snapshot that can be read; without one, from the log's start."""

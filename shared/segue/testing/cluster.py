@@ -1,0 +1,220 @@
+"""A whole Segue for tests: a real bus, every service as its own process, a real engine or several.
+
+It starts, kills, freezes and thaws them, and looks from outside: at the log through a bus
+connection of its own, at the engines through their own API.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+
+from segue.bus import Bus, Settings, connect
+from segue.envelope import ERRORS, Record, decode, encode
+from segue.events import Event
+from segue.picture import Picture
+from segue.testing.engine import Engine
+from segue.testing.nats_server import NatsServer
+
+MODULES = {
+    "deployer": "segue_deployer",
+    "scheduler": "segue_scheduler",
+    "health_monitor": "segue_health_monitor",
+    "node_runner": "segue_node_runner",
+}
+CONTROL = ("deployer", "scheduler", "health_monitor")
+STOP_WITHIN_S = 10.0
+
+
+class Service:
+    """One instance of a service as a process."""
+
+    def __init__(
+        self, name: str, instance: str, folder: pathlib.Path, url: str, extra: list[str]
+    ) -> None:
+        self.name, self.instance, self.extra = name, instance, extra
+        self.log = folder / f"{name}.{instance}.log"
+        environment = {**os.environ, "NATS_URL": url, "SEGUE_LOG": "json"}
+        command = [sys.executable, "-m", MODULES[name], "--instance", instance, *extra]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def send(self, what: signal.Signals) -> None:
+        """Send a signal if it still runs."""
+        if self.process.poll() is None:
+            self.process.send_signal(what)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Ask it to stop; give its exit code."""
+        self.send(signal.SIGCONT)
+        self.send(signal.SIGTERM)
+        try:
+            return self.process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.name} did not stop:\n{self.tail()}") from None
+
+    def tail(self, lines: int = 30) -> str:
+        """Give the end of its log."""
+        return "\n".join(self.log.read_text().splitlines()[-lines:])
+
+
+class Cluster:
+    """Everything of one Segue; use `running` to get one."""
+
+    def __init__(self, folder: pathlib.Path, server: NatsServer, bus: Bus) -> None:
+        self.folder, self.server, self.bus = folder, server, bus
+        self.services: dict[tuple[str, str], Service] = {}
+        self.engines: dict[str, Engine] = {}
+
+    def start(self, name: str, instance: str = "a", *extra: str) -> Service:
+        """Start an instance of a service, or start it again."""
+        key = (name, instance)
+        old = self.services.get(key)
+        if old is not None:
+            extra = extra or tuple(old.extra)
+        service = Service(name, instance, self.folder, self.server.url, list(extra))
+        self.services[key] = service
+        return service
+
+    def start_control(self, instance: str = "a") -> None:
+        """Start deployer, scheduler and health monitor."""
+        for name in CONTROL:
+            self.start(name, instance)
+
+    def start_node(self, name: str, engine: Engine) -> Service:
+        """Start a node runner for an engine."""
+        self.engines[name] = engine
+        return self.start("node_runner", name, "--node", name, "--docker", engine.url)
+
+    def __getitem__(self, key: tuple[str, str]) -> Service:
+        """Find an instance of a service."""
+        return self.services[key]
+
+    # The log.
+
+    async def say(self, event: Event, actor: str = "test") -> str:
+        """Publish a request like anyone else; give its id."""
+        event_id = str(uuid.uuid4())
+        message = encode(event, id=event_id, source="/test", time=time.time(), actor=actor)
+        outcome = await self.bus.append([message])
+        assert outcome.kind == "stored", outcome
+        return event_id
+
+    async def records(self, after: int = 0) -> list[Record]:
+        """Read the log as it is now."""
+        found = []
+        async for stored in self.bus.read(after + 1):
+            try:
+                found.append(decode(stored))
+            except ERRORS:
+                continue  # Its rejection is in the log.
+        return found
+
+    async def wait_for(
+        self, fits: Callable[[Record], bool], *, after: int = 0, within_s: float = 30.0
+    ) -> Record:
+        """Give the first event after a sequence that fits, or fail and show what came instead."""
+        seen: list[Record] = []
+        with anyio.move_on_after(within_s):
+            async for stretch in self.bus.follow(after):
+                for stored in stretch.messages:
+                    try:
+                        record = decode(stored)
+                    except ERRORS:
+                        continue
+                    seen.append(record)
+                    if fits(record):
+                        return record
+        last = "\n".join(f"  {r.sequence} {r.event.subject} {r.event}" for r in seen[-15:])
+        logs = "\n".join(f"--- {k}\n{s.tail(8)}" for k, s in self.services.items())
+        raise AssertionError(f"it did not come within {within_s:g} s; the last:\n{last}\n{logs}")
+
+    async def wait_event(self, kind: type[Event], *, after: int = 0, **fields: Any) -> Record:
+        """Wait for an event of a type whose fields have these values."""
+        within_s = float(fields.pop("within_s", 30.0))
+        return await self.wait_for(
+            lambda record: (
+                isinstance(record.event, kind)
+                and all(getattr(record.event, name) == value for name, value in fields.items())
+            ),
+            after=after,
+            within_s=within_s,
+        )
+
+    async def head(self) -> int:
+        """Give the log's last sequence."""
+        return (await self.bus.head()).last
+
+    async def picture(self) -> Picture:
+        """Fold the whole log."""
+        picture = Picture()
+        for record in await self.records():
+            picture.fold(record)
+        return picture
+
+    # The engines, from outside.
+
+    def running(self, app: str = "shop") -> dict[str, list[str]]:
+        """Give, by slot (`web.3`), the short ids of the containers that run, on all engines."""
+        found: dict[str, list[str]] = {}
+        for engine in self.engines.values():
+            for container in engine.containers():
+                labels = container["Labels"] or {}
+                if labels.get("segue.app") == app and container["State"] == "running":
+                    slot = f"{labels['segue.service']}.{labels['segue.slot']}"
+                    found.setdefault(slot, []).append(container["Id"][:12])
+        return found
+
+    async def close(self) -> None:
+        """Stop every process; remove every container of this cluster."""
+        head_cluster = ""
+        with anyio.move_on_after(2):
+            head_cluster = (await self.bus.head()).cluster
+        for service in self.services.values():
+            service.send(signal.SIGCONT)
+            service.send(signal.SIGTERM)
+        for service in self.services.values():
+            try:
+                service.process.wait(STOP_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                service.kill()
+        await self.bus.close()
+        if head_cluster:
+            for engine in self.engines.values():
+                engine.clear(head_cluster)
+
+
+@asynccontextmanager
+async def running(folder: pathlib.Path) -> AsyncIterator[Cluster]:
+    """Run a bus, connected to; start services on it, and all of it ends with the block."""
+    with NatsServer(folder / "nats", sync_always=True) as server:
+        bus = await connect(Settings(url=server.url), name="test")
+        await bus.set_up()
+        cluster = Cluster(folder, server, bus)
+        try:
+            yield cluster
+        finally:
+            with anyio.CancelScope(shield=True):
+                await cluster.close()
+
+
+def bare(compose: dict[str, Any]) -> bytes:
+    """Write a Compose document as a program does that knows nothing of Segue."""
+    return json.dumps(compose).encode()

@@ -1,0 +1,166 @@
+"""What must hold, each a function with its name; a violation names it and shows what led there.
+
+The log's invariants are checked on every message as it is stored, the engines' after every change,
+the rest at the end of the calm.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from segue.envelope import ERRORS, Record
+from segue.events.container import (
+    ContainerAssigned,
+    ContainerEvent,
+    ContainerRequested,
+)
+from segue.events.deploy import DeployAccepted
+from segue.events.event import EventRejected
+from segue.events.leader import LeaderElected
+from segue.log import Stored
+from segue.testing.world.process import Decoded
+from segue.testing.world.sim import Sim
+
+SHOWN = 12
+
+
+class ViolationError(AssertionError):
+    """An invariant does not hold."""
+
+
+class LogChecker:
+    """Watch the log grow."""
+
+    def __init__(self, sim: Sim, decoded: Decoded) -> None:
+        self.sim, self.decoded = sim, decoded
+        self.records: list[Record] = []
+        self.sequence_of: dict[str, int] = {}
+        self.leaders: dict[str, str] = {}  # Service: source of the newest leader.
+        self.attempts: dict[tuple[str, str, int], int] = {}
+        self.assigned: dict[tuple[str, str, int, int], str] = {}
+        self.revisions: dict[str, int] = {}
+        self.unreadable: dict[int, int] = {}  # Sequence: records of its rejection.
+        self.by_type: Counter[str] = Counter()
+
+    def check(self, news: Iterable[Stored]) -> None:
+        """Check messages in the order they were stored."""
+        for stored in news:
+            try:
+                record = self.decoded(stored)
+            except ERRORS:
+                self.unreadable[stored.sequence] = 0
+                continue
+            self.records.append(record)
+            self.by_type[record.event.type] += 1
+            for law in LAWS:
+                problem = law(self, record)
+                if problem:
+                    raise ViolationError(self.story(law.__name__, problem, record))
+            self.sequence_of[record.id] = record.sequence
+
+    def story(self, law: str, problem: str, record: Record | None = None) -> str:
+        """Tell a violation: seed, law, what, and the last events about the same thing."""
+        about = record.event.subject.split(".")[2:5] if record is not None else []
+        lines = [
+            f"  {r.sequence:>5} {r.time % 1e6:10.3f} {r.event.subject}  by {r.source}"
+            for r in self.records
+            if not about or r.event.subject.split(".")[2:5] == about
+        ][-SHOWN:]
+        head = f"seed {self.sim.seed} at {self.sim.now:.3f} s: {law}: {problem}"
+        return "\n".join([head, *lines, f"  again: just replay {self.sim.seed}"])
+
+
+def every_event_is_stored_once(checker: LogChecker, record: Record) -> str:
+    """I6: an id stands in the log once."""
+    if record.id in checker.sequence_of:
+        return f"{record.id} is stored at {checker.sequence_of[record.id]} too"
+    return ""
+
+
+def every_decision_names_its_cause(checker: LogChecker, record: Record) -> str:
+    """I4: what one of ours says has a cause that stands before it in the log."""
+    if not record.source.startswith("/segue/"):
+        return ""
+    if isinstance(record.event, (LeaderElected, EventRejected)) or not record.cause:
+        starts = record.event.type.startswith(("node.", "leader.", "event.", "image."))
+        return "" if starts else "it has no cause"
+    if record.cause not in checker.sequence_of:
+        return f"its cause {record.cause} is not in the log before it"
+    return ""
+
+
+def only_the_leader_decides(checker: LogChecker, record: Record) -> str:
+    """No decision stands in the log past its leader's term."""
+    service = record.source.split("/")[2] if record.source.startswith("/segue/") else ""
+    if isinstance(record.event, LeaderElected):
+        checker.leaders[record.event.service] = record.source
+        return ""
+    if service in ("deployer", "scheduler", "health_monitor"):
+        leader = checker.leaders.get(service, "nobody")
+        if leader != record.source:
+            return f"{record.source} decided while {leader} led"
+    return ""
+
+
+def attempts_rise_by_one(checker: LogChecker, record: Record) -> str:
+    """I5: each request of a slot has the next attempt."""
+    event = record.event
+    if not isinstance(event, ContainerRequested):
+        return ""
+    key = (event.app, event.service, event.slot)
+    last = checker.attempts.get(key, 0)
+    checker.attempts[key] = event.attempt
+    return "" if event.attempt == last + 1 else f"attempt {event.attempt} follows {last}"
+
+
+def an_attempt_has_one_node(checker: LogChecker, record: Record) -> str:
+    """An attempt is assigned once."""
+    event = record.event
+    if not isinstance(event, ContainerAssigned):
+        return ""
+    key = (event.app, event.service, event.slot, event.attempt)
+    if key in checker.assigned:
+        return f"it was assigned to {checker.assigned[key]} already"
+    checker.assigned[key] = event.node
+    return ""
+
+
+def nobody_speaks_of_what_was_not_asked_for(checker: LogChecker, record: Record) -> str:
+    """Facts and decisions about an attempt follow its request."""
+    event = record.event
+    if isinstance(event, ContainerRequested) or not isinstance(event, ContainerEvent):
+        return ""
+    asked = checker.attempts.get((event.app, event.service, event.slot), 0)
+    return "" if event.attempt <= asked else f"attempt {event.attempt} was never requested"
+
+
+def revisions_rise_by_one(checker: LogChecker, record: Record) -> str:
+    """I5: each accepted deploy has the next revision."""
+    event = record.event
+    if not isinstance(event, DeployAccepted):
+        return ""
+    last = checker.revisions.get(event.app, 0)
+    checker.revisions[event.app] = event.revision
+    return "" if event.revision == last + 1 else f"revision {event.revision} follows {last}"
+
+
+def a_rejection_is_of_something_unreadable(checker: LogChecker, record: Record) -> str:
+    """I16: what could not be read is rejected at most once, and nothing else is."""
+    if not isinstance(record.event, EventRejected):
+        return ""
+    sequence = record.event.sequence
+    if sequence not in checker.unreadable:
+        return f"message {sequence} can be read"
+    checker.unreadable[sequence] += 1
+    return "" if checker.unreadable[sequence] == 1 else f"message {sequence} is rejected twice"
+
+
+LAWS: tuple[Callable[[LogChecker, Record], str], ...] = (
+    every_event_is_stored_once,
+    every_decision_names_its_cause,
+    only_the_leader_decides,
+    attempts_rise_by_one,
+    an_attempt_has_one_node,
+    nobody_speaks_of_what_was_not_asked_for,
+    revisions_rise_by_one,
+    a_rejection_is_of_something_unreadable,
+)
