@@ -2,15 +2,38 @@
 
 import pathlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+from segue.bus import Bus, Settings, connect
 from segue.spec import AppSpec, ServiceSpec
 from segue.testing.engine import BUSYBOX, Engine, PrivateEngine, running_engine
+from segue.testing.nats_server import NatsServer
 from segue_node_runner import engine as adapter
 from segue_node_runner.effects import Start
 from segue_node_runner.policy import Policy
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The bus's client knows asyncio only."""
+    return "asyncio"
+
+
+@pytest.fixture
+def nats(tmp_path: pathlib.Path) -> Iterator[NatsServer]:
+    """A fresh bus server with an empty store."""
+    with NatsServer(tmp_path / "nats") as server:
+        yield server
+
+
+@pytest.fixture
+async def bus(nats: NatsServer) -> AsyncIterator[Bus]:
+    """A connection to that server with the log and the buckets made."""
+    async with await connect(Settings(url=nats.url), name="test") as bus:
+        await bus.set_up()
+        yield bus
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,18 @@ class Stored(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
+class Stretch(msgspec.Struct, frozen=True):
+    """What a follower gets at once: the next messages, and how far it has now read.
+
+    Whatever the follower asked for up to `upto` has been given, also where other subjects' messages
+    stand last. `caught`: nothing more was waiting. Both may come without messages.
+    """
+
+    messages: list[Stored]
+    upto: int
+    caught: bool = False
+
+
 class Head(msgspec.Struct, frozen=True):
     """The log's bounds and its clock at one moment. An empty log has last 0."""
 

@@ -1,0 +1,272 @@
+"""Reading the log in order: every message once, from any sequence, over every kind of trouble.
+
+A consumer of the server's pushes messages here; it lives as long as nothing is missed. A gap in
+its own count, silence beyond its heartbeats, a cut connection, a restarted server: another one is
+made, which begins after the last message that was given. The server may run ahead of the reader
+by a bounded number of bytes and then waits.
+
+A log that is not the one that was followed raises `LogReplacedError`: nothing is made up.
+"""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, NamedTuple
+
+import structlog
+
+from segue.bus.connection import Connection
+from segue.bus.errors import BusError, BusRefusedError, LogReplacedError
+from segue.bus.jetstream import (
+    CLUSTER,
+    EVENTS,
+    ConsumerInfo,
+    StreamInfo,
+    api,
+    call,
+)
+from segue.bus.protocol import covers, read_headers, read_status
+from segue.log import Stored, Stretch
+
+HEARTBEAT_S = 0.5
+SILENCE_S = 1.6  # Three heartbeats and a little.
+STRETCH_MAX = 500
+RETRY_S = 0.25
+_NANOSECONDS = 1_000_000_000
+_CONTROL = 100
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("segue.bus")
+
+
+class _Missed(Exception):  # noqa: N818 — not an error: the next consumer begins where this ends.
+    """What the consumer gave is good, but it has lost something or died."""
+
+
+class _Pushed(NamedTuple):
+    """A message as it arrived, with the server's count of what still waits behind it."""
+
+    stored: Stored
+    waiting: int
+
+
+class Consumer:
+    """One consumer on the server and what it has pushed here so far."""
+
+    def __init__(self, connection: Connection, stream: str, after: int, head: int) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._name = f"segue-{secrets.token_hex(8)}"
+        self._inbox = connection.new_inbox()
+        self._arrived: deque[_Pushed | str] = deque()  # Messages; flow control asks in between.
+        self._news = asyncio.Event()
+        self._count = 0  # Of messages by the consumer's own numbering.
+        self._missed = False
+        self._read = after
+        self._head = head  # The stream's last sequence before this consumer was made.
+        self._idle_at = -1  # Where a heartbeat said that nothing is left.
+        self._caught_at = -1
+        self._sid = connection.attach(self._inbox, self._take)
+        connection.watch(self._on_change)
+
+    async def start(self, subjects: Sequence[str]) -> None:
+        """Have the server make it."""
+        wanted: dict[str, Any] = {
+            "name": self._name,
+            "deliver_subject": self._inbox,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": self._read + 1,
+            "ack_policy": "none",
+            "max_deliver": 1,
+            "replay_policy": "instant",
+            "flow_control": True,
+            "idle_heartbeat": int(HEARTBEAT_S * _NANOSECONDS),
+            "inactive_threshold": 5 * _NANOSECONDS,
+            "num_replicas": 1,
+            "mem_storage": True,
+        }
+        if subjects:
+            wanted["filter_subjects"] = _widest(subjects)
+        verb = f"CONSUMER.CREATE.{self._stream}.{self._name}"
+        body = {"stream_name": self._stream, "config": wanted, "action": "create"}
+        info = await call(self._connection, verb, body, ConsumerInfo)
+        if not info.num_pending:
+            self._idle_at = max(self._head, self._read)
+            self._news.set()
+
+    def stop(self) -> None:
+        """Let go of it at once; the server forgets it now or, unreached, after 5 s."""
+        self._connection.unwatch(self._on_change)
+        self._connection.detach(self._sid)
+        if self._connection.is_connected:
+            verb = f"CONSUMER.DELETE.{self._stream}.{self._name}"
+            self._connection.send(api(self._connection, verb))
+
+    async def next(self) -> Stretch:
+        """Wait for news; raises `_Missed` when this consumer cannot be trusted any more."""
+        while True:
+            if stretch := self._cut():
+                return stretch
+            if self._missed:
+                raise _Missed
+            self._news.clear()
+            try:
+                async with asyncio.timeout(SILENCE_S):
+                    await self._news.wait()
+            except TimeoutError:
+                await self._still_there()
+
+    async def _still_there(self) -> None:
+        """Tell real silence from a process that was too busy to read."""
+        try:
+            await self._connection.barrier(timeout_s=SILENCE_S)
+        except BusError as error:
+            raise _Missed from error
+        if not self._news.is_set():
+            raise _Missed
+
+    def _cut(self) -> Stretch | None:
+        """Take what has arrived, at most `STRETCH_MAX` messages."""
+        messages: list[Stored] = []
+        waiting = -1
+        while self._arrived and len(messages) < STRETCH_MAX:
+            pushed = self._arrived.popleft()
+            if isinstance(pushed, str):
+                self._say_go_on(pushed)
+                continue
+            messages.append(pushed.stored)
+            waiting = pushed.waiting
+        upto = messages[-1].sequence if messages else self._read
+        caught = waiting == 0
+        if caught:
+            upto = max(upto, self._head)
+        if not self._arrived and self._idle_at >= upto and not self._missed:
+            upto, caught = self._idle_at, self._idle_at >= self._head
+        news = bool(messages) or upto > self._read or (caught and self._caught_at < upto)
+        self._read = upto
+        if caught:
+            self._caught_at = upto
+        return Stretch(messages, upto, caught) if news else None
+
+    def _take(self, subject: bytes, reply: bytes, headers: bytes, data: bytes) -> None:
+        """Sink of the connection: sort messages from the server's own words."""
+        if self._missed:
+            return
+        if not reply.startswith(b"$JS.ACK."):
+            self._control(subject, reply, headers, data)
+            return
+        words = reply.split(b".")
+        if len(words) > 9:  # With a domain and an account before the stream.
+            words = words[2:]
+        if len(words) < 9 or words[3] != self._name.encode():
+            return
+        sequence, count, time, waiting = words[5:9]
+        if int(count) != self._count + 1:
+            self._lost()
+            return
+        self._count += 1
+        self._arrived.append(
+            _Pushed(
+                Stored(
+                    int(sequence),
+                    int(time) / 1e9,
+                    subject.decode("utf-8", "replace"),
+                    data,
+                    read_headers(headers) if headers else {},
+                ),
+                int(waiting),
+            )
+        )
+        self._news.set()
+
+    def _control(self, subject: bytes, reply: bytes, headers: bytes, data: bytes) -> None:
+        """Read a heartbeat or a flow control request; anything else is not for us."""
+        if data or subject != self._inbox.encode() or read_status(headers)[0] != _CONTROL:
+            return
+        if reply.startswith(b"$JS.FC."):
+            self._arrived.append(reply.decode())
+            self._news.set()
+            return
+        said = read_headers(headers)
+        if said.get("Nats-Last-Consumer") != str(self._count):
+            self._lost()
+            return
+        if stalled := said.get("Nats-Consumer-Stalled"):
+            self._arrived.append(stalled)
+        else:
+            self._idle_at = int(said["Nats-Last-Stream"])
+        self._news.set()
+
+    def _on_change(self, _up: bool) -> None:  # noqa: FBT001 — the signature of a watcher.
+        self._lost()  # Another connection is another consumer.
+
+    def _lost(self) -> None:
+        self._missed = True
+        self._news.set()
+
+    def _say_go_on(self, subject: str) -> None:
+        if self._connection.is_connected:
+            self._connection.send(subject)
+
+
+async def follow(
+    connection: Connection, after: int, subjects: Sequence[str] = (), stream: str = EVENTS
+) -> AsyncGenerator[Stretch, None]:
+    """Give every message after `after` on `subjects`, for ever, in stretches."""
+    read, cluster, complained, moved = after, "", "", True
+    while True:
+        await connection.until(up=True)
+        consumer: Consumer | None = None
+        try:
+            info = await call(connection, f"STREAM.INFO.{stream}", None, StreamInfo)
+            here = (info.config.get("metadata") or {}).get(CLUSTER, "")
+            _same_log(info, read, here, cluster)
+            cluster = here
+            consumer = Consumer(connection, stream, read, info.state.last_seq)
+            await consumer.start(subjects)
+            complained = ""
+            while True:
+                stretch = await consumer.next()
+                read, moved = stretch.upto, True
+                yield stretch
+        except _Missed:
+            if not moved:
+                await asyncio.sleep(RETRY_S)
+            moved = False
+        except LogReplacedError:
+            raise
+        except BusError as error:
+            if isinstance(error, BusRefusedError) and error.lasting:
+                raise
+            if complained != str(error):
+                complained = str(error)
+                log.warning("the log cannot be followed now", why=complained)
+            await asyncio.sleep(RETRY_S)
+        finally:
+            if consumer is not None:
+                consumer.stop()
+
+
+def _same_log(info: StreamInfo, read: int, here: str, cluster: str) -> None:
+    """Refuse to go on in a log that cannot continue what was read."""
+    state = info.state
+    if state.last_seq < read:
+        raise LogReplacedError(
+            f"the log ends at {state.last_seq}, but it has been read to {read}: "
+            "it was lost, or an older copy was put back"
+        )
+    if cluster and here != cluster:
+        raise LogReplacedError(f"the log of cluster {cluster} is now the log of {here or 'none'}")
+    if read and state.first_seq > read + 1:
+        raise LogReplacedError(
+            f"the log begins at {state.first_seq}, but it has been read to {read} only: "
+            "what lay between is gone; start from a newer snapshot"
+        )
+
+
+def _widest(subjects: Sequence[str]) -> list[str]:
+    """Leave out filters that others cover: the server refuses filters that overlap."""
+    wanted = list(dict.fromkeys(subjects))
+    return [
+        one for one in wanted if not any(other != one and covers(other, one) for other in wanted)
+    ]

@@ -1,0 +1,129 @@
+"""A real bus server of a test's own: started, stopped, killed, frozen and started again.
+
+It listens on a loopback port that the system chose and keeps it, with its store, over restarts.
+Every process is ended by its own handle.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from segue.bus.server import ServerConfig, find_server, render
+
+START_TIMEOUT_S = 20.0
+
+
+class NatsServer:
+    """`port` 0 takes any free one at the first start. `extra` is in the server's own syntax."""
+
+    def __init__(
+        self, directory: Path, *, port: int = 0, sync_always: bool = False, extra: str = ""
+    ) -> None:
+        self.directory = directory
+        self.port = port
+        self.sync_always = sync_always
+        self.extra = extra
+        self.log = directory / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The process, which must be running."""
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
+    def start(self) -> Self:
+        """Start it and return once clients are served."""
+        assert self._process is None, "the server is running already"
+        self.directory.mkdir(parents=True, exist_ok=True)
+        config = ServerConfig(
+            store_dir=self.directory / "store",
+            port=self.port or -1,
+            sync_always=self.sync_always,
+            ports_dir=self.directory,
+            extra=self.extra,
+        )
+        file = self.directory / "server.conf"
+        file.write_text(render(config))
+        self.log.write_bytes(b"")
+        command: list[str | Path] = [find_server(), "-c", file, "-l", self.log]
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            self._wait_until_ready(self._process)
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End it as a supervisor would, in good order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def restart(self, *, kill: bool = False) -> None:
+        """End it and start it again with the same port and store."""
+        self._end(signal.SIGKILL if kill else signal.SIGTERM)
+        self.start()
+
+    def freeze(self) -> None:
+        """Stop its clock: connections stay open and nobody answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        """Start it for a `with` block."""
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Kill it: the directory goes with the test."""
+        self.kill()
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(how)
+        process.send_signal(signal.SIGCONT)  # A frozen one would not hear the first.
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for its word, and for the port it chose, which it writes down in parallel."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while b"Server is ready" not in (log := self.log.read_bytes()) or not self._know_port():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the bus server did not start:\n{log.decode()}")
+            time.sleep(0.002)
+
+    def _know_port(self) -> bool:
+        if not self.port:
+            file = self.directory / f"{find_server().name}_{self.pid}.ports"
+            with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+                url: str = json.loads(file.read_bytes())["nats"][0]
+                self.port = int(url.rsplit(":", 1)[1])
+        return self.port > 0
