@@ -6,7 +6,7 @@ completion are there at once. The line here is the first line of the command's o
 
 from typing import NamedTuple
 
-from cyclopts import App, Group
+from cyclopts import App, Group, Parameter
 
 
 class Command(NamedTuple):
@@ -69,6 +69,8 @@ def build() -> App:
         help="Run containers on many hosts; every decision is an event that can be looked up.",
         version=installed_version,
         help_format="plaintext",
+        default_parameter=Parameter(negative=(), show_default=False),
+        suppress_keyboard_interrupt=False,
     )
     for order, (title, commands) in enumerate(COMMANDS.items()):
         group = Group(title, sort_key=order)

@@ -36,7 +36,7 @@ class BusFlags:
     context: Annotated[str | None, Parameter(group=_BUS)] = None
     """Name of a context of the nats command line."""
 
-    data: Annotated[Path | None, Parameter(group=_BUS)] = None
+    data: Annotated[Path | None, Parameter("--data-dir", group=_BUS)] = None
     """Data directory of a `segue up` on this host (else SEGUE_DATA, ~/.local/share/segue)."""
 
 
@@ -75,7 +75,7 @@ def quiet() -> None:
         telemetry.configure("cli")
     else:
         structlog.configure(
-            wrapper_class=structlog.make_filtering_bound_logger(60),
+            wrapper_class=structlog.make_filtering_bound_logger(50),
             logger_factory=structlog.ReturnLoggerFactory(),
         )
 

@@ -1,0 +1,143 @@
+"""Say a request and hear what becomes of it: the one way in which commands change anything.
+
+A request's id is chosen before the first try and kept over every repeat, so it counts once. Whoever
+answers names it as the cause. Nothing here decides whether a request is right.
+"""
+
+import os
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import anyio
+import msgspec
+from segue.bus import Bus
+from segue.compose.values import Invalid, as_duration
+from segue.envelope import ERRORS, Record, decode, encode
+from segue.events import Event
+from segue.events.deploy import Problem
+from segue.events.event import EventRejected
+from segue.ids import uuid7
+
+from segue_cli.connect import actor, source
+from segue_cli.errors import (
+    CommandError,
+    FailedError,
+    InvalidError,
+    NotFoundError,
+    TimedOutError,
+    UnreachableError,
+)
+
+REPEATED_FOR_S = 30.0
+PATIENCE_S = 3.0  # After that the person is told that nobody has answered yet.
+
+
+class Said(msgspec.Struct, frozen=True):
+    """A request that is in the log."""
+
+    id: str
+    sequence: int
+    after: int  # The log's end just before: its answers stand behind this.
+
+
+def seconds(text: str) -> float:
+    """Read a duration from the command line: `30s`, `5m`, `1h30m`; a bare number is seconds."""
+    try:
+        return as_duration(f"{text}s" if text.isdecimal() else text) / 1e9
+    except Invalid as error:
+        raise InvalidError(error.what, error.hint) from error
+
+
+async def say(bus: Bus, event: Event, *, by: str = "", after: int | None = None) -> Said:
+    """Publish a request; returns once it is in the log."""
+    event_id = uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+    try:
+        message = encode(event, id=event_id, source=source(), time=time.time(), actor=by or actor())
+    except ERRORS as error:
+        raise InvalidError(f"{event.type} cannot be said: {error}") from error
+    if after is None:
+        after = (await bus.head()).last
+    give_up_at = anyio.current_time() + REPEATED_FOR_S
+    while True:
+        outcome = await bus.append([message])
+        if outcome.kind == "stored":
+            return Said(event_id, outcome.sequence, after)
+        if outcome.kind != "unknown":
+            raise FailedError(f"the bus does not take {event.type}: {outcome.reason}")
+        if anyio.current_time() > give_up_at:
+            raise UnreachableError(
+                f"the bus has not confirmed the request for {REPEATED_FOR_S:g} s: {outcome.reason}",
+                f"it may still be in the log, as event {event_id}",
+            )
+        await anyio.sleep(0.2)
+
+
+async def records(
+    bus: Bus, after: int, filters: Sequence[str] = ()
+) -> AsyncGenerator[Record, None]:
+    """Give what is said from now on, for ever; what cannot be read is passed over."""
+    async with aclosing(bus.follow(after, filters)) as stretches:
+        async for stretch in stretches:
+            for stored in stretch.messages:
+                try:
+                    record = decode(stored)
+                except ERRORS:
+                    continue
+                yield record
+
+
+async def answer(bus: Bus, said: Said, timeout_s: float) -> Record:
+    """Wait for the event that answers a request, or raise `TimedOutError`."""
+    try:
+        with anyio.fail_after(timeout_s):
+            async with aclosing(records(bus, said.after)) as news:
+                async for record in news:
+                    if is_answer(record, said):
+                        return record
+    except TimeoutError:
+        raise unanswered(timeout_s) from None
+    raise AssertionError("a log has no end")
+
+
+def is_answer(record: Record, said: Said) -> bool:
+    """Tell whether an event answers a request, or says that it could not be read."""
+    event = record.event
+    if isinstance(event, EventRejected) and event.sequence == said.sequence:
+        raise FailedError(
+            f"the request was not understood: {event.reason}",
+            "the services are of another version than this command line",
+        )
+    return record.cause == said.id
+
+
+def unanswered(timeout_s: float) -> TimedOutError:
+    """Say that nobody answers requests."""
+    return TimedOutError(
+        f"no answer within {timeout_s:g} s: the request is in the log and waits for the deployer",
+        "`segue doctor` tells whether a deployer leads",
+    )
+
+
+async def patiently(waiting: Awaitable[Any], complain: Callable[[], None]) -> Any:
+    """Wait for something, and complain once when it takes long."""
+
+    async def later() -> None:
+        await anyio.sleep(PATIENCE_S)
+        complain()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(later)
+        result = await waiting
+        tasks.cancel_scope.cancel()
+    return result
+
+
+def refused(problems: Sequence[Problem]) -> CommandError:
+    """Make the error of a request that was turned down."""
+    hint = "; ".join(problem.hint for problem in problems if problem.hint)
+    if len(problems) == 1 and problems[0].what.startswith("there is no"):
+        return NotFoundError(problems[0].what, hint)
+    said = [f"{problem.where}: {problem.what}" for problem in problems]
+    return InvalidError("\n  ".join(said) if said else "refused without a reason", hint)
