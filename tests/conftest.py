@@ -57,6 +57,8 @@ def cluster(docker_engine: Engine) -> Iterator[str]:
     """A cluster's name of one's own; whatever bears it on the engine is removed afterwards."""
     name = f"test-{secrets.token_hex(4)}"
     yield name
+    if isinstance(docker_engine, PrivateEngine):
+        docker_engine.restore()  # A frozen engine removes nothing.
     docker_engine.clear(name)
 
 

@@ -4,6 +4,8 @@ Both are made when the first container needs them, and are ours by label. What e
 the same name stays its owner's: a volume is used, a network is refused.
 """
 
+from collections.abc import Callable
+
 import anyio
 from docker import APIClient
 from segue.spec import NetworkSpec, VolumeSpec
@@ -42,11 +44,11 @@ class Commons:
         """Remove the app's networks, and its volumes too if told so."""
         wanted = {"label": [f"{labels.CLUSTER}={effect.cluster}", f"{labels.APP}={effect.app}"]}
         for network in await self._calls.quick(lambda api: api.networks(filters=wanted)):
-            await self._gone(lambda api, it=network["Id"]: api.remove_network(it))
+            await self._gone(APIClient.remove_network, network["Id"])
         if effect.volumes:
             found = await self._calls.quick(lambda api: api.volumes(filters=wanted))
             for volume in found["Volumes"] or []:
-                await self._gone(lambda api, it=volume["Name"]: api.remove_volume(it))
+                await self._gone(APIClient.remove_volume, volume["Name"])
         self.forget()
 
     async def _have(self, kind: str, spec: NetworkSpec | VolumeSpec, order: Start) -> None:
@@ -117,9 +119,9 @@ class Commons:
             lambda api: api.create_volume(spec.name, spec.driver, spec.driver_opts, marks)
         )
 
-    async def _gone(self, remove: object) -> None:
+    async def _gone(self, remove: Callable[[APIClient, str], object], name: str) -> None:
         try:
-            await self._calls.quick(remove)  # type: ignore[arg-type]
+            await self._calls.quick(lambda api: remove(api, name))
         except EngineError as error:
             if error.kind != "missing":
                 raise

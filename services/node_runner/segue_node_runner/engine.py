@@ -86,6 +86,11 @@ class Engine:
             self._starting[name] = None
             try:
                 started = await self._run(order, pinned, fetch)
+            except EngineError as error:
+                if error.kind != "missing":
+                    raise
+                self.commons.forget()  # Something that had been there was removed: once more.
+                started = await self._run(order, pinned, fetch)
             finally:
                 del self._starting[name]
         return msgspec.structs.replace(
@@ -120,7 +125,7 @@ class Engine:
         name = order.identity.slot_name
 
         def create(api: APIClient) -> None:
-            api.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
+            api.create_container_from_config(body, name)  # type: ignore[no-untyped-call]  # As in images.
 
         for _ in range(2):
             try:
@@ -133,8 +138,6 @@ class Engine:
                         continue  # Its name is free now.
                     case "timeout":
                         return await self._own(order, error)
-                    case "missing":
-                        self.commons.forget()  # A network or the image went away meanwhile.
                 raise
             await self._connect(order)
             return None
@@ -196,8 +199,6 @@ class Engine:
                     return there  # It worked, only nobody said so.
             elif there is not None and there.state == "created":
                 await self.remove(there.engine_id)  # It never ran; the words are in the error.
-            if error.kind == "missing":  # Not the container: its program.
-                raise EngineError("invalid", error.message, final=True) from error
             raise
         there = await self.find(name)
         if there is None:

@@ -87,16 +87,10 @@ def of_answer(status: int, words: str) -> EngineError:
         return EngineError("port", words)
     if _CONTAINERD_AWAY.search(words):
         return EngineError("away", f"the engine has lost its containerd: {words}")
-    match status:
-        case 404:
-            return EngineError("missing", words, final="executable" in words)
-        case 409 | 304:
-            return EngineError("conflict", words)
-        case 400 | 501:
-            return EngineError("invalid", words, final=True)
-    if _FINAL.search(words):
+    if status in {400, 501} or _FINAL.search(words):
         return EngineError("invalid", words, final=True)
-    return EngineError("broken", words)
+    kinds: dict[int, Kind] = {304: "conflict", 404: "missing", 409: "conflict"}
+    return EngineError(kinds.get(status, "broken"), words)
 
 
 def of_image(image: str, error: EngineError) -> EngineError:

@@ -7,17 +7,17 @@ at the first call, with the newest API version both sides know, and anew after `
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import anyio
 import anyio.to_thread
 import msgspec
 from docker import APIClient
 from docker.constants import DEFAULT_DOCKER_API_VERSION, MINIMUM_DOCKER_API_VERSION
-from docker.transport import UnixHTTPAdapter
 from docker.utils import compare_version
 
 from segue_node_runner.errors import TROUBLE, EngineError, sorted_out
+from segue_node_runner.transport import OnePool
 
 T = TypeVar("T")
 POOL = 32
@@ -39,17 +39,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     stops: int = 64  # They wait out a grace rather than work.
     pulls: int = 3  # The engine's own default.
     streams: int = 64
-
-
-class _OnePool(UnixHTTPAdapter):
-    """Keeps one pool of connections.
-
-    The SDK's adapter keeps one per URL and closes the oldest of 25 under whoever is using it.
-    """
-
-    def get_connection(self, url: Any, proxies: Any = None) -> Any:
-        del url
-        return super().get_connection("http+docker://localhost", proxies)
 
 
 class Calls:
@@ -92,6 +81,8 @@ class Calls:
     def renew(self) -> None:
         """Forget the clients: another engine, or another version of it, may answer now."""
         with self._making:
+            for client in self._clients.values():
+                client.close()
             self._clients = {}
 
     def client(self, patience_s: float) -> APIClient:
@@ -115,16 +106,18 @@ class Calls:
 
 def _client(url: str, patience_s: float) -> APIClient:
     """Make a client that speaks the newest API version both sides know."""
-    patience = cast("int", patience_s)  # The SDK's types ask for whole seconds; its code does not.
-    asking = APIClient(url, version=MINIMUM_DOCKER_API_VERSION, timeout=patience)
-    with asking:
+    with _connected(url, MINIMUM_DOCKER_API_VERSION, patience_s) as asking:
         theirs = asking.version(api_version=False)["ApiVersion"]
     ours = DEFAULT_DOCKER_API_VERSION
-    version = theirs if api_at_least(ours, theirs) else ours
+    return _connected(url, theirs if api_at_least(ours, theirs) else ours, patience_s)
+
+
+def _connected(url: str, version: str, patience_s: float) -> APIClient:
+    patience = cast("int", patience_s)  # The SDK's types ask for whole seconds; its code does not.
     made = APIClient(url, version=version, timeout=patience, max_pool_size=POOL)
     if url.startswith("unix://"):
         path = "http+unix://" + url.removeprefix("unix://")
-        made.mount("http+docker://", _OnePool(path, patience, max_pool_size=POOL))
+        made.mount("http+docker://", OnePool(path, patience, max_pool_size=POOL))
     return made
 
 

@@ -6,8 +6,8 @@ A stream holds one thread of a limited number. Leaving its context ends it, in t
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Generic, Literal, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, Generic, Literal, Self, TypeVar
 
 import anyio
 import anyio.from_thread
@@ -118,8 +118,7 @@ async def logs(
 
     def begin(api: APIClient) -> Answer:
         has_terminal = api.inspect_container(container)["Config"]["Tty"]
-        url = f"{api.base_url}/v{api.api_version}/containers/{container}/logs"
-        answer = Answer(api.get(url, params=query, stream=True, timeout=api.timeout))
+        answer = flowing_answer(api, f"/containers/{container}/logs", query)
         answer.chunks = _raw(answer.reader) if has_terminal else _frames(answer.reader)
         return answer
 
@@ -170,18 +169,37 @@ class Answer:
             raise of_answer(response.status_code, words)
         # urllib3 gives no public way to the socket; the SDK itself goes this one.
         raw: Any = response.raw
-        buffered = raw._fp.fp  # noqa: SLF001
-        self.line: socket.socket = buffered.raw._sock  # noqa: SLF001
+        self._buffered = raw._fp.fp  # noqa: SLF001 — as said.
+        self.line: socket.socket = self._buffered.raw._sock  # noqa: SLF001 — as said.
         self.line.settimeout(None)  # Silence is no trouble.
         # After an upgrade bytes come as they are; the first may be in the buffer already.
-        self.reader: Any = buffered if hijacked else raw
+        self.reader: Any = self._buffered if hijacked else raw
         self.chunks: Iterator[Chunk] = iter(())
         self.response = response
 
-    def close(self) -> None:
-        """End it; whoever reads sees its end."""
+    def end(self) -> None:
+        """End it from any thread; whoever reads sees its end."""
         with contextlib.suppress(OSError):
             self.line.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the socket, once nobody reads any more."""
+        self.response.close()
+        self._buffered.close()
+        self.line.close()
+
+
+def flowing_answer(api: APIClient, path: str, query: Mapping[str, Any]) -> Answer:
+    """Ask for what goes on and on, over a connection that nobody uses afterwards."""
+    url = f"{api.base_url}/v{api.api_version}{path}"
+    once = {"Connection": "close"}
+    return Answer(api.get(url, params=query, headers=once, stream=True, timeout=api.timeout))
 
 
 @contextlib.asynccontextmanager
@@ -203,7 +221,7 @@ async def _flowing(
             try:
                 yield flow, answer
             finally:
-                answer.close()
+                answer.end()
                 receive.close()
                 tasks.cancel_scope.cancel()
     finally:
@@ -211,18 +229,27 @@ async def _flowing(
 
 
 async def _read(answer: Answer, flow: Flow[Chunk], send: MemoryObjectSendStream[Chunk]) -> None:
+    began = False
+
     def read() -> None:
+        nonlocal began
+        began = True
         try:
-            for chunk in answer.chunks:
-                anyio.from_thread.run(send.send, chunk)
+            with answer:
+                for chunk in answer.chunks:
+                    anyio.from_thread.run(send.send, chunk)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             pass  # Nobody listens any more.
-        except (*TROUBLE, struct.error) as error:
+        except (*TROUBLE, ValueError) as error:  # The latter when it is ended in mid-read.
             flow.error = sorted_out(error)
 
     limiter = anyio.CapacityLimiter(1)  # A thread of its own: `streams` has counted it already.
-    with send:
-        await anyio.to_thread.run_sync(read, limiter=limiter, abandon_on_cancel=True)
+    try:
+        with send:
+            await anyio.to_thread.run_sync(read, limiter=limiter, abandon_on_cancel=True)
+    finally:
+        if not began:
+            answer.close()
 
 
 def _frames(reader: Any) -> Iterator[Chunk]:

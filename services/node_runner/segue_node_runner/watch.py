@@ -89,7 +89,7 @@ class _Watch:
     def close(self) -> None:
         """End the thread that reads."""
         if self._answer is not None:
-            self._answer.close()
+            self._answer.end()
 
     def _open(self, api: APIClient) -> streams.Answer:
         wanted = {
@@ -100,23 +100,30 @@ class _Watch:
         query = {"filters": msgspec.json.encode(wanted).decode()}
         if self._nanos:
             query["since"] = f"{self._nanos // 10**9}.{self._nanos % 10**9:09}"
-        url = f"{api.base_url}/v{api.api_version}/events"
-        return streams.Answer(api.get(url, params=query, stream=True, timeout=api.timeout))
+        return streams.flowing_answer(api, "/events", query)
 
     async def _read(self, answer: streams.Answer) -> str:
         """Take events until there are no more; say why."""
+        began = False
 
         def read() -> str:
+            nonlocal began
+            began = True
             try:
-                for line in answer.response.iter_lines(chunk_size=_READ_MOST):
-                    if line:
-                        anyio.from_thread.run_sync(self._take, _decode(line))
-            except TROUBLE as error:
+                with answer:
+                    for line in answer.response.iter_lines(chunk_size=_READ_MOST):
+                        if line:
+                            anyio.from_thread.run_sync(self._take, _decode(line))
+            except (*TROUBLE, ValueError) as error:  # The latter when it is ended in mid-read.
                 return sorted_out(error).message
             return "the engine ended its events"
 
         limiter = anyio.CapacityLimiter(1)  # A thread of its own, as long as the engine runs.
-        return await anyio.to_thread.run_sync(read, limiter=limiter, abandon_on_cancel=True)
+        try:
+            return await anyio.to_thread.run_sync(read, limiter=limiter, abandon_on_cancel=True)
+        finally:
+            if not began:
+                answer.close()
 
     def _take(self, event: _Event) -> None:
         key = (event.actor.id, event.action)

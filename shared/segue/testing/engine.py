@@ -50,6 +50,7 @@ class Engine:
         body: object = None,
         *,
         timeout_s: float = 30.0,
+        headers: Mapping[str, str] | None = None,
         **query: object,
     ) -> Any:
         """Ask the engine's API; give the answer's JSON, or its bytes where it is none."""
@@ -58,7 +59,7 @@ class Engine:
         line = _UnixConnection(self.path, timeout_s)
         try:
             target = f"{path}?{urllib.parse.urlencode(_texts(query))}" if query else path
-            line.request(method, target, data, {"Content-Type": kind, "Host": "docker"})
+            line.request(method, target, data, {"Content-Type": kind, **(headers or {})})
             answer = line.getresponse()
             content = answer.read()
         finally:
@@ -76,8 +77,15 @@ class Engine:
         try:
             found = self.ask("GET", f"/images/{name}/json")
         except EngineRefusedError:
-            query = {"fromSrc": "-", "repo": repository, "tag": tag, "changes": 'CMD ["sh"]'}
-            self.ask("POST", "/images/create", _busybox_tar(), timeout_s=60, **query)
+            self.ask(
+                "POST",
+                "/images/create",
+                _busybox_tar(),
+                fromSrc="-",
+                repo=repository,
+                tag=tag,
+                changes='CMD ["sh"]',
+            )
             found = self.ask("GET", f"/images/{name}/json")
         return str(found["Id"])
 

@@ -1,0 +1,205 @@
+"""News from a real engine: told at once, in order, and across the engine's own faults."""
+
+import os
+import pathlib
+import signal
+from collections.abc import Callable
+
+import anyio
+import pytest
+from anyio.streams.memory import MemoryObjectReceiveStream
+from segue.spec import Health
+from segue.testing.engine import Engine as RealEngine
+from segue.testing.engine import PrivateEngine
+from segue_node_runner.effects import Start
+from segue_node_runner.engine import Engine
+from segue_node_runner.errors import EngineError
+from segue_node_runner.facts import condition
+from segue_node_runner.news import Away, Died, Gone, HealthChanged, News, Resync, Running
+from segue_node_runner.sdk import Limits
+from segue_node_runner.watch import watched
+
+pytestmark = pytest.mark.engine
+Orders = Callable[..., Start]
+
+
+async def nothing(digest: str) -> bytes:
+    raise AssertionError(f"{digest} was asked for")
+
+
+async def next_news(news: MemoryObjectReceiveStream[News]) -> News:
+    with anyio.fail_after(15):
+        return await news.receive()
+
+
+async def test_a_crash_is_told_with_everything_about_it(
+    node_engine: Engine, order: Orders, cluster: str
+) -> None:
+    crash = order(["sh", "-c", "echo oops >&2; sleep 0.1; exit 3"], attempt=4)
+    async with watched(node_engine, cluster) as news:
+        assert await next_news(news) == Resync()
+        started = await node_engine.start(crash, nothing)
+        assert isinstance(await next_news(news), Running)
+        died = await next_news(news)
+        assert isinstance(died, Died)
+        assert died.identity == crash.identity
+        assert (died.exit_code, died.oom, died.logs) == (3, False, ["oops"])
+        assert 0.1 <= died.ran_s < 5
+        await node_engine.remove(started.found.engine_id)
+        assert isinstance(await next_news(news), Gone)
+
+
+async def test_memory_is_named_as_the_cause_of_death(
+    node_engine: Engine, order: Orders, cluster: str
+) -> None:
+    limits = {"HostConfig": {"Memory": 8 << 20, "MemorySwap": 8 << 20}}
+    async with watched(node_engine, cluster) as news:
+        await next_news(news)
+        await node_engine.start(order(["sh", "-c", "tail /dev/zero"], container=limits), nothing)
+        while not isinstance(died := await next_news(news), Died):
+            pass
+        assert died.oom
+
+
+async def test_health_is_told_when_it_changes(
+    node_engine: Engine, order: Orders, cluster: str, docker_engine: RealEngine
+) -> None:
+    check = Health(
+        test=["CMD-SHELL", "test -e /tmp/well || { echo not well; exit 1; }"],
+        interval_s=0.2,
+        timeout_s=5.0,
+        retries=2,
+    )
+    script = "touch /tmp/well; sleep 1000"
+    async with watched(node_engine, cluster) as news:
+        await next_news(news)
+        started = await node_engine.start(order(["sh", "-c", script], health=check), nothing)
+        assert isinstance(await next_news(news), Running)
+        well = await next_news(news)
+        assert isinstance(well, HealthChanged)
+        assert well.healthy
+        command = {"Cmd": ["rm", "/tmp/well"]}
+        made = docker_engine.ask("POST", f"/containers/{started.found.engine_id}/exec", command)
+        docker_engine.ask("POST", f"/exec/{made['Id']}/start", {"Detach": True})
+        ill = await next_news(news)
+        assert isinstance(ill, HealthChanged)
+        assert (ill.healthy, ill.streak, ill.output.strip()) == (False, 2, "not well")
+
+
+async def test_a_container_removed_by_force_is_told_dead_and_then_gone(
+    node_engine: Engine, order: Orders, cluster: str, docker_engine: RealEngine
+) -> None:
+    async with watched(node_engine, cluster) as news:
+        await next_news(news)
+        await node_engine.start(order(), nothing)
+        assert isinstance(await next_news(news), Running)
+        docker_engine.ask("DELETE", "/containers/shop.web.1", force=1)
+        died = await next_news(news)
+        assert isinstance(died, Died)
+        assert died.exit_code == 137
+        assert isinstance(await next_news(news), Gone)
+
+
+async def test_another_clusters_containers_are_no_news(
+    node_engine: Engine, order: Orders, cluster: str
+) -> None:
+    async with watched(node_engine, f"{cluster}-other") as others:
+        await next_news(others)
+        async with watched(node_engine, cluster) as news:
+            await next_news(news)
+            await node_engine.start(order(), nothing)
+            assert isinstance(await next_news(news), Running)
+        assert others.statistics().current_buffer_used == 0
+
+
+async def test_an_engine_that_is_killed_and_comes_back_leaves_containers_running(
+    faulty_engine: PrivateEngine, node_engine: Engine, order: Orders, cluster: str
+) -> None:
+    async with watched(node_engine, cluster) as news:
+        assert await next_news(news) == Resync()
+        before = await node_engine.start(order(), nothing)
+        assert isinstance(await next_news(news), Running)
+        faulty_engine.kill()
+        assert isinstance(await next_news(news), Away)
+        assert (await condition(node_engine.calls, cluster)).state == "away"
+        with pytest.raises(EngineError) as refused:
+            await node_engine.list_ours(cluster)
+        assert refused.value.kind == "away"
+        await anyio.to_thread.run_sync(faulty_engine.start)
+        assert await next_news(news) == Resync()
+        [after] = await node_engine.list_ours(cluster)
+        assert (after.pid, after.started_at) == (before.found.pid, before.found.started_at)
+        assert (await condition(node_engine.calls, cluster)).state == "well"
+        await node_engine.stop(after.engine_id, 0)
+        assert isinstance(await next_news(news), Died)
+
+
+async def test_a_death_while_the_engine_is_away_is_found_afterwards(
+    faulty_engine: PrivateEngine, node_engine: Engine, order: Orders, cluster: str
+) -> None:
+    before = await node_engine.start(order(), nothing)
+    faulty_engine.kill()
+    os.kill(before.found.pid, signal.SIGKILL)
+    await anyio.to_thread.run_sync(faulty_engine.start)
+    with anyio.fail_after(10):
+        while not (found := (await node_engine.list_ours(cluster))[0]).ended:
+            await anyio.sleep(0.02)
+    assert found.exit_code == 137
+
+
+async def test_a_frozen_containerd_is_found_out_although_the_engine_answers(
+    faulty_engine: PrivateEngine,
+    docker_engine: RealEngine,
+    node_engine: Engine,
+    order: Orders,
+    cluster: str,
+) -> None:
+    await node_engine.start(order(), nothing)
+    faulty_engine.freeze("containerd")
+    with anyio.fail_after(5):
+        found = await condition(node_engine.calls, cluster)
+    assert found.state == "frozen"
+    assert docker_engine.ask("GET", "/_ping") == b"OK"
+
+
+async def test_a_frozen_engine_is_told_from_one_that_is_away(
+    faulty_engine: PrivateEngine, node_engine: Engine, order: Orders, cluster: str
+) -> None:
+    await node_engine.start(order(), nothing)
+    faulty_engine.freeze()
+    with anyio.fail_after(10):
+        assert (await condition(node_engine.calls, cluster)).state == "frozen"
+        with pytest.raises(EngineError) as refused:
+            await node_engine.find("shop.web.1")
+    assert refused.value.kind == "timeout"
+
+
+async def test_a_start_without_an_answer_may_have_worked_and_is_not_made_twice(
+    faulty_engine: PrivateEngine, order: Orders, cluster: str, tmp_path: pathlib.Path
+) -> None:
+    hasty = Engine(faulty_engine.url, runtime=tmp_path, limits=Limits(start_s=0.5))
+    await hasty.start(order(slot=2), nothing)  # Everything the start needs is known and there.
+    faulty_engine.freeze("containerd")
+    with pytest.raises(EngineError) as unknown:
+        await hasty.start(order(), nothing)
+    assert (unknown.value.kind, unknown.value.step) == ("timeout", "start")
+    faulty_engine.thaw()
+    async with watched(hasty, cluster) as news:
+        await next_news(news)
+        started = await hasty.start(order(), nothing)
+    assert started.found.runs
+    names = [one.name for one in await hasty.list_ours(cluster)]
+    assert names == ["shop.web.1", "shop.web.2"]
+
+
+async def test_a_dead_containerd_is_found_out(
+    faulty_engine: PrivateEngine, node_engine: Engine, order: Orders, cluster: str
+) -> None:
+    assert (await condition(node_engine.calls, cluster)).state == "well"
+    faulty_engine.kill("containerd")
+    assert (await condition(node_engine.calls, cluster)).state == "frozen"
+    faulty_engine.start_containerd()
+    with anyio.fail_after(10):
+        while (await condition(node_engine.calls, cluster)).state != "well":
+            await anyio.sleep(0.05)
+    assert (await node_engine.start(order(), nothing)).found.runs
