@@ -90,6 +90,10 @@ def _engine(at: str, section: dict[str, Any], findings: Findings) -> None:
             findings.at(f"{at}.{attribute}").wrong(
                 f"{value} disagrees with {other}, {before}", "keep one of them", "conflict"
             )
+    if section.get("command") == [] and "entrypoint" not in section:
+        findings.at(f"{at}.command").note(
+            "is empty: the engine takes the image's command", "give entrypoint too"
+        )
     memory = seen.get("HostConfig.Memory")
     if memory and 0 < memory[1] < _MEMORY_LEAST:
         findings.at(f"{at}.{memory[0]}").wrong(
@@ -100,6 +104,8 @@ def _engine(at: str, section: dict[str, Any], findings: Findings) -> None:
             "limits memory plus swap, but memory has no limit", "give mem_limit too", "conflict"
         )
     cpus = seen.get("HostConfig.NanoCpus")
+    if cpus and 0 < float(cpus[1]) < 0.01:
+        findings.at(f"{at}.{cpus[0]}").wrong(f"{cpus[1]} CPUs are too few", "give at least 0.01")
     if cpus and float(cpus[1]) > 0:
         for other in {"cpu_quota", "cpu_period"} & section.keys():
             findings.at(f"{at}.{other}").wrong(
@@ -126,7 +132,7 @@ def _network(
         )
     known = canonical.get("networks", {})
     for name in section.get("networks", {}):
-        if not name.startswith("x-") and name not in known:
+        if name not in known:
             _undefined(f"{at}.networks.{name}", "networks", name, findings)
 
 

@@ -69,8 +69,6 @@ def _read(document: Mapping[str, Any], app: str, findings: Findings) -> dict[str
         findings.note("name", f"'{canonical['name']}' is deployed as '{app}'")
     canonical.pop("version", None)
     services = canonical.get("services", {})
-    for name in [name for name in services if name.startswith("x-")]:
-        del services[name]
     for name, part in list(services.items()):
         if profiles := part.get("profiles"):
             findings.note(

@@ -203,7 +203,8 @@ def _attribute(place: Place, row: Row, value: Any) -> Any:
             place.wrong("needs the command line, which resolves it", row.says, "client")
         return ABSENT
     found = row.form(place._replace(path=row.path), value)
-    if row.stand == "note" and place.at not in place.findings.failed and _asks(row, value):
+    noted = found is not ABSENT or row.form is left_out
+    if row.stand == "note" and noted and _asks(row, value):
         place.note(row.says)
     return found
 
@@ -230,15 +231,12 @@ def named(*, check: Callable[[Place, str], bool] | None = None) -> Form:
         read: dict[str, Any] = {}
         for key, given in sorted(value.items(), key=lambda item: str(item[0])):
             at = place.key(str(key), name=True)
-            if str(key).startswith("x-"):
-                read[str(key)] = given
-                continue
             if not _NAME.fullmatch(str(key)):
                 at.wrong("is no name", "use letters, digits, '.', '_' and '-'")
                 continue
-            if (check is None or check(at, str(key))) and (found := section(at, given)) is not (
-                ABSENT
-            ):
+            if check is not None and not check(at, str(key)):
+                continue
+            if (found := section(at, given)) is not ABSENT:
                 read[str(key)] = found
         return read or ABSENT
 
@@ -261,10 +259,7 @@ def named_or_list(default: dict[str, Any]) -> Form:
         found = full(place, value)
         if found is ABSENT:
             return ABSENT
-        return {
-            key: default | entry if isinstance(entry, dict) else entry
-            for key, entry in found.items()
-        }
+        return {key: default | entry for key, entry in found.items()}
 
     return form
 

@@ -10,7 +10,7 @@ _DONE = "service_completed_successfully"
 def waits(section: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Give a service's dependencies."""
     given: dict[str, Any] = section.get("depends_on", {})
-    return {name: entry for name, entry in given.items() if not name.startswith("x-")}
+    return given
 
 
 def awaited_to_end(services: dict[str, Any]) -> set[str]:

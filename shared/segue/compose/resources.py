@@ -19,7 +19,7 @@ def complete(canonical: dict[str, Any], app: str, findings: Findings) -> None:
         canonical["networks"] = dict(sorted(networks.items()))
     for kind in KINDS:
         entries = canonical.get(kind, {})
-        for key in [key for key in entries if not key.startswith("x-")]:
+        for key in entries:
             entries[key] = _complete(f"{kind}.{key}", key, entries[key], app, findings)
 
 
@@ -58,7 +58,7 @@ def volumes(canonical: dict[str, Any]) -> dict[str, VolumeSpec]:
             labels=entry.get("labels", {}),
             external=entry.get("external", False),
         )
-        for key, entry in _entries(canonical, "volumes")
+        for key, entry in canonical.get("volumes", {}).items()
     }
 
 
@@ -72,14 +72,14 @@ def networks(canonical: dict[str, Any]) -> dict[str, NetworkSpec]:
             driver_opts=entry.get("driver_opts", {}),
             external=entry.get("external", False),
         )
-        for key, entry in _entries(canonical, "networks")
+        for key, entry in canonical.get("networks", {}).items()
     }
 
 
 def files(canonical: dict[str, Any], kind: str, findings: Findings) -> dict[str, FileSpec]:
     """Make the app's secrets or configs; each has a digest or is external."""
     made: dict[str, FileSpec] = {}
-    for key, entry in _entries(canonical, kind):
+    for key, entry in canonical.get(kind, {}).items():
         at = f"{kind}.{key}"
         external = entry.get("external", False)
         judged = any(f"{at}.{name}" in findings.failed for name in _CONTENT)
@@ -92,8 +92,3 @@ def files(canonical: dict[str, Any], kind: str, findings: Findings) -> dict[str,
             labels=entry.get("labels", {}),
         )
     return made
-
-
-def _entries(canonical: dict[str, Any], kind: str) -> list[tuple[str, dict[str, Any]]]:
-    entries = canonical.get(kind, {}).items()
-    return [(key, entry) for key, entry in entries if not key.startswith("x-")]

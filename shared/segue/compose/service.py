@@ -60,7 +60,6 @@ def make(section: dict[str, Any], *, runs_to_completion: bool = False) -> Servic
         networks={
             name: NetworkRef(aliases=entry.get("aliases", []))
             for name, entry in section.get("networks", {}).items()
-            if not name.startswith("x-")
         },
         network_mode=section.get("network_mode"),
         labels=deploy.get("labels", {}),
@@ -162,7 +161,6 @@ def _depends_on(section: dict[str, Any]) -> dict[str, Dependency]:
             required=entry.get("required", True),
         )
         for name, entry in section.get("depends_on", {}).items()
-        if not name.startswith("x-")
     }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segue.compose.resources import KINDS
+from segue.events.deploy import Problem
 
 from segue_cli.compose.interpolation import interpolate
 from segue_cli.compose.merging import merge, without_tags
@@ -37,6 +38,11 @@ class Composer:
     def __init__(self, sources: Sources, trouble: Trouble) -> None:
         self._sources = sources
         self._trouble = trouble
+        self._partial: set[str] = set()  # Services whose base is missing.
+
+    def explains(self, problem: Problem) -> bool:
+        """Tell whether a problem only follows from one that has been told."""
+        return problem.where in self._partial
 
     def document(
         self,
@@ -85,10 +91,12 @@ class Composer:
             circle = [each for _, each in home.chain[home.chain.index(here) :]]
             what = f"extends itself: {' → '.join([*circle, name])}"
             self._wrong(extends.mark, where, what, "break the circle")
+            self._partial.add(f"services.{name}")
             return service
         home = home._replace(chain=(*home.chain, here))
         base = self._base(services, extends, where, home)
         if base is None:
+            self._partial.add(f"services.{name}")
             return service
         return merge(without_tags(base), service, self._trouble, f"services.{name}")
 

@@ -80,8 +80,9 @@ def load(
     document = chosen(document, filter(None, active), targets, trouble)
     document = Settler(variables, sources, trouble).settled(document)
     result = convert(plain(document), app=app, lenient=lenient)
-    if found is not None:  # Of a file that cannot be read, nothing more is known.
-        trouble.merge(result.problems, result.notes, marks(document))
+    if found is not None and not sources.broken:
+        kept = [problem for problem in result.problems if not composer.explains(problem)]
+        trouble.merge(kept, result.notes, marks(document))
     return Loaded(
         app=app,
         document=result.canonical,

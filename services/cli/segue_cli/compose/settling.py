@@ -142,7 +142,7 @@ class Settler:
             made: dict[str, Node | None] = {}
             for key, entry in section.value.items():
                 at = f"{kind}.{key}"
-                if key not in used and not key.startswith("x-"):
+                if key not in used:
                     self._trouble.note(entry.mark, at, "is used by no service and is left out")
                     made[key] = None
                 elif isinstance(entry.value, dict):

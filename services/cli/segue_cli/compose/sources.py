@@ -25,6 +25,7 @@ class Sources:
         self._trouble = trouble
         self._documents: dict[Path, list[Node]] = {}
         self.contents: dict[str, bytes] = {}  # By digest.
+        self.broken = False  # A Compose file could not be read to its end.
 
     def shown(self, path: Path) -> str:
         """Spell a path beside the first file, as that was given."""
@@ -36,11 +37,12 @@ class Sources:
         """Parse a Compose file; `mark` and `where` are the place that names it."""
         if path not in self._documents:
             text = self._text(path, mark or Mark(self.shown(path)), where)
-            if text is None:
-                return []
-            found = yaml12.parse(text, self.shown(path), self._trouble)
-            self._documents[path] = [node for node in found if self._is_document(node)]
-            if not found and not self._trouble.problems:
+            found = None
+            if text is not None:
+                found = yaml12.parse(text, self.shown(path), self._trouble)
+            self.broken = self.broken or found is None
+            self._documents[path] = [node for node in found or [] if self._is_document(node)]
+            if found == []:
                 self._trouble.wrong(Mark(self.shown(path)), "", "the file is empty", kind="yaml")
         return self._documents[path]
 

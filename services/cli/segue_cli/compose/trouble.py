@@ -34,7 +34,10 @@ class Trouble:
         _add(self.notes, Located(mark, Problem(where=where, what=what, hint=hint, kind=kind)))
 
     def merge(
-        self, problems: list[Problem], notes: list[Problem], marks: Mapping[str, Mark]
+        self,
+        problems: Iterable[Problem],
+        notes: Iterable[Problem],
+        marks: Mapping[str, Mark],
     ) -> None:
         """Add what was found in a converted document."""
         for problem in problems:

@@ -40,8 +40,8 @@ class _Stop(Exception):  # noqa: N818 — an answer to the author, not a fault.
         self.mark = mark
 
 
-def parse(text: str, file: str, trouble: Trouble) -> list[Node]:
-    """Parse every document of a file; one that cannot be read on ends the list."""
+def parse(text: str, file: str, trouble: Trouble) -> list[Node] | None:
+    """Parse every document of a file; None where it cannot be read to its end."""
     documents: list[Node] = []
     reader = _Reader(text, file, trouble)
     try:
@@ -49,9 +49,11 @@ def parse(text: str, file: str, trouble: Trouble) -> list[Node]:
             documents.append(document)
     except _Stop as stop:
         trouble.wrong(stop.mark or reader.here, "", str(stop), stop.hint, "yaml")
+        return None
     except yaml.YAMLError as error:
         mark, what = _said(error, file)
         trouble.wrong(mark, "", what, kind="yaml")
+        return None
     return documents
 
 

@@ -1,12 +1,24 @@
 """The attributes of a service that have no parts of their own, in the specification's spelling."""
 
-import re
 from typing import Any
 
 from segue.compose import engine, shorts
-from segue.compose.attributes.deploy import device_requests
 from segue.compose.attributes.naming import host_name, labels
-from segue.compose.findings import ABSENT, Place, Row
+from segue.compose.attributes.service_values import (
+    build,
+    environment,
+    gpus,
+    hosts,
+    image,
+    micros,
+    pull,
+    restart,
+    security,
+    swap,
+    tmpfs,
+    ulimits,
+)
+from segue.compose.findings import Row
 from segue.compose.forms import (
     anything,
     choice,
@@ -19,7 +31,6 @@ from segue.compose.forms import (
     left_out,
     matching,
     named_or_list,
-    optional_pairs,
     pairs,
     section,
     size,
@@ -28,165 +39,12 @@ from segue.compose.forms import (
     texts,
     whole,
 )
-from segue.compose.values import Invalid, as_duration, as_size, as_whole, duration_text, shown
 
 _BY_NAME = "Services reach each other by name; remove it."
+_APART = "Two services may run on two nodes; remove it."
+_FLEETING = "Segue's containers come and go; remove it."
 _HOOK = "Put it into the image's entrypoint, or make it a job that others depend on."
-_IMAGE = re.compile(
-    r"[a-zA-Z0-9][a-zA-Z0-9._-]*(?::[0-9]+)?(?:/[a-zA-Z0-9._-]+)*"
-    r"(?::[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
-)
 _WINDOWS = "Segue's nodes run Linux containers."
-
-
-def _image(place: Place, value: Any) -> Any:
-    """Read an image's reference."""
-    found = text(place, value)
-    if found is ABSENT and place.at not in place.findings.failed:
-        return place.wrong("is empty", "name the image to run")
-    if found is not ABSENT and not _IMAGE.fullmatch(found):
-        return place.wrong(
-            f"{shown(found)} is no image", "write [REGISTRY/]NAME[:TAG][@sha256:DIGEST]"
-        )
-    return found
-
-
-def _build(place: Place, value: Any) -> Any:
-    """Remember that a service would be built: beside an image that is noted, else refused."""
-    if not isinstance(value, str | dict):
-        return place.wrong("must be text or a mapping")
-    place.findings.builds.add(place.at.removesuffix(".build"))
-    return ABSENT
-
-
-def environment(place: Place, value: Any) -> Any:
-    """Read the environment; a variable without a value is the command line's to resolve."""
-    found = optional_pairs(place, value)
-    if found is ABSENT:
-        return ABSENT
-    for key in [key for key, given in found.items() if given is None]:
-        place.note(f"{key} has no value and is left out", "give it one, or use the command line")
-    return {key: given for key, given in found.items() if given is not None} or ABSENT
-
-
-def _swap(place: Place, value: Any) -> Any:
-    """Read memory plus swap; -1 is without limit and 0 asks for nothing."""
-    try:
-        if str(value).strip() == "-1":
-            return -1
-        return as_size(value) or ABSENT
-    except Invalid as error:
-        return place.invalid(error)
-
-
-def _micros(place: Place, value: Any) -> Any:
-    """Read microseconds, as a number or a duration."""
-    try:
-        if isinstance(value, int) or (isinstance(value, str) and value.strip().isdigit()):
-            return as_whole(value, 0)
-        return duration_text(as_duration(value))
-    except Invalid as error:
-        return place.invalid(error)
-
-
-def _pull(place: Place, value: Any) -> Any:
-    """Read when to pull; timed pulls belong to a later part."""
-    found = text(place, value)
-    if found in ("daily", "weekly") or str(found).startswith("every_"):
-        return place.wrong(f"'{found}' is not supported", "use always or missing", "unsupported")
-    if found == "build":
-        return place.wrong(
-            "'build' is not supported", "build and push in CI; Segue runs images", "unsupported"
-        )
-    if found == "refresh":
-        return place.wrong("'refresh' is not supported", "use always", "unsupported")
-    found = "missing" if found == "if_not_present" else found
-    return choice("always", "missing", "never")(place, found) if found is not ABSENT else found
-
-
-def _security(place: Place, value: Any) -> Any:
-    """Read security options; a profile in a file is not on the node."""
-    found = texts(place, value)
-    for index, option in enumerate([] if found is ABSENT else found):
-        name, _, profile = option.replace(":", "=", 1).partition("=")
-        if name == "seccomp" and not profile.startswith(("{", "unconfined", "builtin")):
-            place.item(index).wrong(
-                f"the profile {shown(profile)} is a file of this machine",
-                "write the profile's JSON after 'seccomp='",
-                "portability",
-            )
-    return found
-
-
-def _hosts(place: Place, value: Any) -> Any:
-    """Read additional hosts as `NAME=ADDRESS` lines."""
-    lines: list[str] = []
-    given: list[tuple[Place, Any]] = []
-    if isinstance(value, dict):
-        for host, addresses in value.items():
-            many = addresses if isinstance(addresses, list) else [addresses]
-            given += [(place.key(str(host), name=True), f"{host}={address}") for address in many]
-    elif isinstance(value, list):
-        given = [(place.item(index), item) for index, item in enumerate(value)]
-    else:
-        return place.wrong("must be a mapping or a list of HOST=ADDRESS")
-    for at, item in given:
-        line = text(at, item)
-        if line is ABSENT:
-            continue
-        host, mark, address = line.partition("=") if "=" in line else line.partition(":")
-        address = address.strip()
-        if not (host and mark and address):
-            at.wrong(f"{shown(line)} is no host with an address", "write HOST=ADDRESS")
-            continue
-        if address.startswith("[") and address.endswith("]"):
-            address = address[1:-1]
-        lines.append(f"{host.strip()}={address}")
-    return sorted(set(lines)) or ABSENT
-
-
-def _tmpfs(place: Place, value: Any) -> Any:
-    """Read a path in the container, with options of the mount."""
-    found = text(place, value)
-    if found is ABSENT or found.startswith("/"):
-        return found
-    return place.wrong(f"{shown(found)} is not an absolute path", "write /PATH[:OPTIONS]")
-
-
-def _ulimits(place: Place, value: Any) -> Any:
-    """Read named limits, each one number or a soft and a hard one; -1 is without limit."""
-    if not isinstance(value, dict):
-        return place.wrong("must be a mapping")
-    limit = whole(-1)
-    read: dict[str, Any] = {}
-    for name, given in sorted(value.items(), key=lambda item: str(item[0])):
-        at = place.key(str(name), name=True)
-        if given is None:
-            continue
-        if not isinstance(given, dict):
-            both = limit(at, given)
-            if both is not ABSENT:
-                read[str(name)] = {"soft": both, "hard": both}
-            continue
-        found = section(at, given)
-        if found.keys() >= {"soft", "hard"}:
-            read[str(name)] = found
-        elif not at.findings.failed & {f"{at.at}.soft", f"{at.at}.hard"}:
-            at.wrong("needs both soft and hard", "give both, or one number for both")
-    return read or ABSENT
-
-
-def _gpus(place: Place, value: Any) -> Any:
-    """Read device requests of which each has the capability `gpu`; `all` is every one."""
-    if value == "all":
-        value = [{"count": "all"}]
-    found = device_requests(place, value)
-    if found is ABSENT:
-        return ABSENT
-    return [
-        request | {"capabilities": sorted({"gpu", *request.get("capabilities", [])})}
-        for request in found
-    ]
 
 
 def _row(name: str, form: Any, to: str, convert: Any = None, **rest: Any) -> Row:
@@ -205,8 +63,8 @@ def _no(name: str, says: str, **rest: Any) -> Row:
 
 
 SERVICE: tuple[Row, ...] = (
-    _typed("image", _image, "image"),
-    Row("services.*.build", "honour", _build, says="noted beside `image`, refused without"),
+    _typed("image", image, "image"),
+    Row("services.*.build", "note", build, says="refused where there is no `image`"),
     _row("entrypoint", command, "Entrypoint"),
     _row("command", command, "Cmd"),
     _row("working_dir", text, "WorkingDir"),
@@ -215,10 +73,15 @@ SERVICE: tuple[Row, ...] = (
     Row("services.*.env_file", "client", anything, says="Give `environment` instead."),
     Row("services.*.label_file", "client", anything, says="Give `labels` instead."),
     Row("services.*.extends", "client", anything, says="Write the service out."),
-    Row("services.*.profiles", "honour", each(text, alone=True), says="chosen by the client"),
+    Row("services.*.profiles", "honour", each(text, alone=True), says="the command line chooses"),
     _row("labels", labels, "Labels"),
     _row("annotations", pairs, "HostConfig.Annotations", says="needs engine API 1.43"),
-    _typed("ports", items(shorts.ports, shorts.finish_port), "ports"),
+    _typed(
+        "ports",
+        items(shorts.ports, shorts.finish_port),
+        "ports",
+        says="mode: host binds on the slot's node; ingress is served by the gateway, tcp only",
+    ),
     Row(
         "services.*.expose",
         "note",
@@ -239,6 +102,7 @@ SERVICE: tuple[Row, ...] = (
             },
         ),
         "network_mode",
+        says="none or host; service:… and container:… are refused",
     ),
     _typed(
         "depends_on",
@@ -250,17 +114,20 @@ SERVICE: tuple[Row, ...] = (
     _typed("scale", whole(0, 100_000), "replicas"),
     _typed(
         "restart",
-        matching(
-            r"no|always|unless-stopped|on-failure(?::[0-9]{1,6})?",
-            "no, always, unless-stopped or on-failure[:COUNT]",
-        ),
+        restart,
         "restart",
+        says="always, unless-stopped: any; on-failure[:COUNT]; no: none; without it: any",
     ),
-    _typed("volumes", items(shorts.volumes, shorts.finish_mount), "mounts"),
-    _row("tmpfs", each(_tmpfs, alone=True), "HostConfig.Tmpfs", engine.tmpfs),
+    _typed(
+        "volumes",
+        items(shorts.volumes, shorts.finish_mount),
+        "mounts",
+        says="a relative path of the host is refused: it means nothing on another node",
+    ),
+    _row("tmpfs", each(tmpfs, alone=True), "HostConfig.Tmpfs", engine.tmpfs),
     _typed("secrets", items(shorts.named_source, shorts.finish_secret), "secrets"),
     _typed("configs", items(shorts.named_source, shorts.finish_config), "configs"),
-    _typed("pull_policy", _pull, "pull"),
+    _typed("pull_policy", pull, "pull", says="always, missing, never; timed pulls are refused"),
     _no("pull_refresh_after", "Use pull_policy: always."),
     _typed("stop_grace_period", duration, "stop_grace_s"),
     _row("stop_signal", text, "StopSignal"),
@@ -278,13 +145,14 @@ SERVICE: tuple[Row, ...] = (
     _row("privileged", flag, "HostConfig.Privileged"),
     _row("cap_add", texts, "HostConfig.CapAdd"),
     _row("cap_drop", texts, "HostConfig.CapDrop"),
-    _row("security_opt", _security, "HostConfig.SecurityOpt"),
+    _row("security_opt", security, "HostConfig.SecurityOpt"),
     _row("group_add", texts, "HostConfig.GroupAdd"),
     _row("userns_mode", choice("host"), "HostConfig.UsernsMode"),
     _row(
         "pid",
-        choice("host", refused={"service:": _BY_NAME, "container:": _BY_NAME}),
+        choice("host", refused={"service:": _APART, "container:": _FLEETING}),
         "HostConfig.PidMode",
+        says="host; service:… and container:… are refused",
     ),
     _row(
         "ipc",
@@ -294,25 +162,26 @@ SERVICE: tuple[Row, ...] = (
             "shareable",
             "host",
             refused={
-                "service:": "Two services may run on two nodes; remove it.",
-                "container:": "Segue's containers come and go; remove it.",
+                "service:": _APART,
+                "container:": _FLEETING,
             },
         ),
         "HostConfig.IpcMode",
+        says="service:… and container:… are refused",
     ),
     _row("uts", choice("host"), "HostConfig.UTSMode"),
     _row("cgroup", choice("host", "private"), "HostConfig.CgroupnsMode"),
     _row("cgroup_parent", text, "HostConfig.CgroupParent"),
     _row("runtime", text, "HostConfig.Runtime"),
     _row("isolation", text, "HostConfig.Isolation"),
-    _row("ulimits", _ulimits, "HostConfig.Ulimits", engine.ulimits),
+    _row("ulimits", ulimits, "HostConfig.Ulimits", engine.ulimits),
     _row("sysctls", pairs, "HostConfig.Sysctls"),
     _row("shm_size", size, "HostConfig.ShmSize"),
     _row("storage_opt", pairs, "HostConfig.StorageOpt"),
     _row("logging", section, "HostConfig.LogConfig", engine.logging),
     _row("devices", items(shorts.devices, shorts.finish_device), "HostConfig.Devices"),
     _row("device_cgroup_rules", texts, "HostConfig.DeviceCgroupRules"),
-    _row("gpus", _gpus, "HostConfig.DeviceRequests"),
+    _row("gpus", gpus, "HostConfig.DeviceRequests"),
     _row(
         "dns",
         text_or_texts,
@@ -321,20 +190,24 @@ SERVICE: tuple[Row, ...] = (
     ),
     _row("dns_search", text_or_texts, "HostConfig.DnsSearch"),
     _row("dns_opt", text_or_texts, "HostConfig.DnsOptions"),
-    _row("extra_hosts", _hosts, "HostConfig.ExtraHosts", engine.hosts),
+    _row("extra_hosts", hosts, "HostConfig.ExtraHosts", engine.hosts),
     _row("cpus", decimal, "HostConfig.NanoCpus", engine.nano_cpus),
-    _row("cpuset", text, "HostConfig.CpusetCpus"),
+    _row(
+        "cpuset",
+        matching(r"[0-9]+(?:[,-][0-9]+)*", "a set of CPUs such as 0-3,5"),
+        "HostConfig.CpusetCpus",
+    ),
     _row("cpu_shares", whole(0), "HostConfig.CpuShares"),
     _row("cpu_quota", whole(-1), "HostConfig.CpuQuota"),
     _row("cpu_period", whole(0), "HostConfig.CpuPeriod"),
-    _row("cpu_rt_period", _micros, "HostConfig.CpuRealtimePeriod", engine.microseconds),
-    _row("cpu_rt_runtime", _micros, "HostConfig.CpuRealtimeRuntime", engine.microseconds),
+    _row("cpu_rt_period", micros, "HostConfig.CpuRealtimePeriod", engine.microseconds),
+    _row("cpu_rt_runtime", micros, "HostConfig.CpuRealtimeRuntime", engine.microseconds),
     _row("cpu_count", whole(0), "HostConfig.CpuCount"),
     _row("cpu_percent", whole(0, 100), "HostConfig.CpuPercent"),
     _row("mem_limit", size, "HostConfig.Memory"),
     _row("mem_reservation", size, "HostConfig.MemoryReservation", field="resources.memory_bytes"),
     _row("mem_swappiness", whole(0, 100), "HostConfig.MemorySwappiness"),
-    _row("memswap_limit", _swap, "HostConfig.MemorySwap"),
+    _row("memswap_limit", swap, "HostConfig.MemorySwap"),
     _row("pids_limit", whole(-1), "HostConfig.PidsLimit"),
     _row("oom_kill_disable", flag, "HostConfig.OomKillDisable"),
     _row("oom_score_adj", whole(-1000, 1000), "HostConfig.OomScoreAdj"),
@@ -343,7 +216,7 @@ SERVICE: tuple[Row, ...] = (
         "services.*.container_name",
         "note",
         matching(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "a container's name"),
-        says="has no effect: a container is named after its app, service and slot",
+        says="has no effect: containers are named after app, service and slot",
     ),
     Row("services.*.attach", "note", flag, says="has no effect: `segue logs` chooses"),
     Row("services.*.develop", "note", left_out, says="has no effect: it serves development"),
