@@ -83,8 +83,9 @@ def _route(shared: list[Processor], last: Processor, level: int) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    quiet = level if level < LEVELS["info"] else max(level, LEVELS["warning"])
     for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(level if level < LEVELS["info"] else LEVELS["warning"])
+        logging.getLogger(name).setLevel(quiet)
     logging.captureWarnings(capture=True)
 
 
