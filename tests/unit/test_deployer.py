@@ -6,6 +6,7 @@
 import msgspec
 import pytest
 from segue.events.container import (
+    NOWHERE,
     ContainerAssigned,
     ContainerFailed,
     ContainerFinished,
@@ -94,7 +95,7 @@ class Shop(Board):
             event = todo.pop(0)
             if isinstance(event, ContainerRequested):
                 self.start(event)
-            elif isinstance(event, ContainerRetired) and event.node:
+            elif isinstance(event, ContainerRetired) and event.node != NOWHERE:
                 self.say(ContainerStopped(**self.names(event, event.node)))
             more = self.settle()
             todo += more

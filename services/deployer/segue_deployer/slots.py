@@ -11,7 +11,7 @@ from typing import Literal
 
 from segue.core import Decision
 from segue.envelope import Cause
-from segue.events.container import ContainerRequested, ContainerRetired
+from segue.events.container import NOWHERE, ContainerRequested, ContainerRetired
 from segue.picture import UP, App, Container, Picture, Service, Slot
 from segue.picture.fold_container import revivable
 from segue.placement import allows
@@ -153,7 +153,7 @@ def _retire(service: Service, container: Container, reason: RetireReason, cause:
         service=container.service,
         slot=container.slot,
         attempt=container.attempt,
-        node=container.node,
+        node=container.node or NOWHERE,
         reason=reason,
         grace_s=service.spec.stop_grace_s,
     )

@@ -7,7 +7,312 @@ difference is either an effect or a fact. Laws:
   when its end stands in the log, or when a greater attempt of its slot was assigned here.
 - While the engine is away nothing is concluded from what it does not say.
 - A node that was declared lost says nothing but that it joins again, until that is in the log.
+- Of two runners under one name the newer in the log goes on and the other gives way.
 """
 
-LIST_EVERY_S = 10.0
-TRY_AGAIN_AFTER_S = 1.0
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from segue.core import Core, Decision
+from segue.envelope import Cause, Record
+from segue.events import REGISTRY, Event, container, deploy, image, leader, subjects
+from segue.events.node import (
+    Held,
+    NodeDegraded,
+    NodeJoined,
+    NodeLost,
+    NodeRecovered,
+)
+from segue.log import Fence
+from segue.picture import UP, Container, Node
+from segue.spec import Resources
+
+from segue_node_runner import news, says
+from segue_node_runner.effects import Effect, Examine, GiveWay, List, RemoveApp, Start, Stop
+from segue_node_runner.inventory import Found
+from segue_node_runner.labels import Identity
+from segue_node_runner.yard import Yard
+
+_ENDS = (container.ContainerFailed, container.ContainerFinished, container.ContainerStopped)
+Owed = Decision | Effect | List | RemoveApp | GiveWay
+
+
+def follows(node: str) -> list[str]:
+    """Give the part of the log that concerns a node: its own events and every app's wishes."""
+    own = [event for event in REGISTRY.values() if _is_of_a_node(event)]
+    apps: list[type[Event]] = [
+        deploy.DeployAccepted,
+        deploy.RemovalAccepted,
+        deploy.RemovalCompleted,
+    ]
+    return [
+        *(subjects(event, node=node) for event in own),
+        *(subjects(event) for event in apps),
+        f"node.*.{node}",
+        subjects(leader.LeaderElected),
+    ]
+
+
+def _is_of_a_node(event: type[Event]) -> bool:
+    return issubclass(event, container.NodeContainerEvent | image.ImageEvent)
+
+
+class NodeRunner(Core):
+    """The node runner's core."""
+
+    service = "node_runner"
+
+    def __init__(
+        self, node: str = "", session: str = "", labels: dict[str, str] | None = None
+    ) -> None:
+        super().__init__()
+        self.node, self.session, self.labels = node, session, labels or {}
+        self.yard = Yard()
+        self._once: dict[str, Decision] = {}  # Facts that no picture holds, until in the log.
+        self._to_remove: dict[str, RemoveApp] = {}
+        self._usurper = ""
+
+    def fence(self) -> Fence | None:
+        """A fact counts only while the node has not been declared lost since it last joined."""
+        me = self.picture.nodes.get(self.node)
+        return Fence(subjects(NodeLost, node=self.node), me.lost_seq if me else 0)
+
+    def fold(self, record: Record) -> None:
+        """Correct the picture; notice what concerns this runner itself."""
+        super().fold(record)
+        self._once.pop(record.id, None)
+        event = record.event
+        if isinstance(event, NodeJoined) and event.node == self.node:
+            self._usurper = event.session if self._is_other(event) else ""
+        elif isinstance(event, deploy.RemovalCompleted):
+            app = self.picture.apps.get(event.app)
+            self._to_remove[event.app] = RemoveApp(
+                cluster=self.picture.state.cluster,
+                app=event.app,
+                volumes=app.with_volumes if app else False,
+            )
+        elif isinstance(event, deploy.DeployAccepted):
+            self._to_remove.pop(event.app, None)
+        elif isinstance(event, _ENDS) and event.node == self.node:
+            self.yard.forget(Identity(event.app, event.service, event.slot, event.attempt))
+
+    def _is_other(self, event: NodeJoined) -> bool:
+        return event.session != self.session and self._has_joined
+
+    _has_joined = False
+
+    def hear(self, said: Any, now: float) -> None:
+        """Note what the engine has done or what an effect came to."""
+        self.yard.hear(said, now)
+        if isinstance(said, news.PullProgress):
+            self._say_pull(said)
+        elif isinstance(said, news.StartDone):
+            self._say_pulled(said)
+
+    # What is owed.
+
+    def decide(self, now: float) -> list[Any]:
+        """Say what is to be done and what is to be said."""
+        self.wake_at = None
+        if self._usurper:
+            return [GiveWay(session=self._usurper)]
+        if self.yard.facts is None:
+            return []
+        owed: list[Any] = []
+        if self.yard.list_due(now):
+            self.yard.list_begins()
+            owed.append(List(cluster=self.picture.state.cluster))
+        owed += self._said(now)
+        self.wake_at = self.yard.wake_at(now)
+        return owed
+
+    def _said(self, now: float) -> Iterator[Owed]:
+        me = self.picture.nodes.get(self.node)
+        if me is None or me.facts.session != self.session or me.phase in ("lost", "left"):
+            if self.yard.listed and self.yard.facts is not None:
+                yield Decision(self._joining(self.yard.facts, me), me.cause if me else None)
+            return
+        self._has_joined = True
+        if self.yard.condition.state != "well":
+            if not me.degraded:
+                words = self.yard.condition.words or self.yard.condition.state
+                yield Decision(NodeDegraded(node=self.node, reason=words), me.cause)
+            return
+        if not self.yard.listed:
+            return
+        if me.degraded:
+            yield Decision(NodeRecovered(node=self.node), me.cause)
+        yield from self._once.values()
+        newest = self._newest()
+        for ordered in list(self.picture.on_node.get(self.node, {}).values()):
+            yield from self._compare(ordered, newest, now)
+        for found in list(self.yard.there.values()):
+            yield from self._stray(found, now)
+        for app in list(self._to_remove):
+            yield self._to_remove.pop(app)
+
+    def _joining(self, facts: news.Facts, me: Node | None) -> NodeJoined:
+        return NodeJoined(
+            node=self.node,
+            session=self.session,
+            cpu_millicores=facts.cpu_millicores,
+            memory_bytes=facts.memory_bytes,
+            disk_bytes=facts.disk_bytes,
+            labels=self.labels,
+            hostname=facts.hostname,
+            platform=facts.platform,
+            engine=facts.engine,
+            version=facts.version,
+            images=facts.images,
+            inventory=[
+                Held(
+                    **msgspec.structs.asdict(found.identity),
+                    running=found.runs,
+                    engine_id=found.engine_id,
+                )
+                for found in self.yard.there.values()
+            ],
+            lost_seq=me.lost_seq if me else 0,
+        )
+
+    def _newest(self) -> dict[tuple[str, str, int], int]:
+        newest: dict[tuple[str, str, int], int] = {}
+        for app, service, slot, attempt in self.picture.on_node.get(self.node, {}):
+            newest[app, service, slot] = max(attempt, newest.get((app, service, slot), 0))
+        return newest
+
+    def _compare(
+        self, ordered: Container, newest: dict[tuple[str, str, int], int], now: float
+    ) -> Iterator[Owed]:
+        identity = Identity(*ordered.key)
+        found = self.yard.there.get(identity)
+        if identity in self.yard.starting or identity in self.yard.stopping:
+            return
+        over = ordered.attempt < newest[ordered.app, ordered.service, ordered.slot]
+        if ordered.retired or over:
+            if found is not None and found.runs:
+                yield from self._stop(found, ordered.grace_s, now)
+            else:
+                done = self.yard.stopped.pop(identity, None)
+                yield says.stopped(ordered, done, found)
+        elif ordered.phase == "assigned":
+            yield from self._bring_up(ordered, identity, found, now)
+        elif ordered.phase in UP:
+            yield from self._watch_over(ordered, identity, found)
+
+    def _stop(self, found: Found, grace_s: float, now: float) -> Iterator[Owed]:
+        if (
+            now < self.yard.again_at.get(found.identity, 0.0)
+            or found.identity in self.yard.stopping
+        ):
+            return
+        self.yard.stopping[found.identity] = None
+        names = msgspec.structs.asdict(found.identity)
+        yield Stop(**names, engine_id=found.engine_id, grace_s=grace_s)
+
+    def _bring_up(
+        self, ordered: Container, identity: Identity, found: Found | None, now: float
+    ) -> Iterator[Owed]:
+        failed = self.yard.failed.get(identity)
+        if failed is not None:
+            yield says.start_failed(ordered, failed)
+        elif found is not None and found.runs:
+            yield says.started(ordered, found, self.yard.started.get(identity))
+        elif found is not None and found.ended:
+            yield from self._say_end(ordered, identity, found)
+        elif self._blocked(identity, now):
+            return
+        elif words := self._no_room():
+            yield says.rejected(ordered, words)
+        else:
+            spec = self.picture.app_spec(ordered)
+            if spec is None:
+                return  # The revision is superseded: the order will be retired.
+            self.yard.starting[identity] = None
+            yield Start(
+                **msgspec.structs.asdict(identity),
+                cluster=self.picture.state.cluster,
+                node=self.node,
+                revision=ordered.revision,
+                digest=ordered.digest,
+                spec=spec,
+                cause=ordered.cause.id,
+                correlation=ordered.cause.correlation,
+            )
+
+    def _blocked(self, identity: Identity, now: float) -> bool:
+        """Tell whether the slot's older container is still in the way, or a try just failed."""
+        if now < self.yard.again_at.get(identity, 0.0):
+            return True
+        return self.yard.slot_is_taken(identity)
+
+    def _no_room(self) -> str:
+        """Check the capacity once more, with all that was ordered here before."""
+        facts = self.yard.facts
+        assert facts is not None, "nothing is started before the facts are known"
+        used = self.picture.used.get(self.node, Resources())
+        if used.memory_bytes > facts.memory_bytes:
+            return f"the node has {facts.memory_bytes >> 20} MiB, reserved would be more"
+        if used.cpu_millicores > facts.cpu_millicores:
+            return f"the node has {facts.cpu_millicores} millicores, reserved would be more"
+        return ""
+
+    def _watch_over(
+        self, ordered: Container, identity: Identity, found: Found | None
+    ) -> Iterator[Owed]:
+        if found is None:
+            died = self.yard.died.get(identity)
+            yield says.ended(ordered, died) if died else says.vanished(ordered)
+        elif found.ended:
+            yield from self._say_end(ordered, identity, found)
+        elif found.health == "healthy" and ordered.phase != "healthy":
+            yield says.healthy(ordered)
+        elif found.health == "unhealthy" and ordered.phase != "unhealthy":
+            yield says.unhealthy(ordered, found)
+
+    def _say_end(self, ordered: Container, identity: Identity, found: Found) -> Iterator[Owed]:
+        died = self.yard.died.get(identity)
+        if died is not None:
+            yield says.ended(ordered, died)
+        elif identity not in self.yard.examining:
+            self.yard.examining[identity] = None
+            yield Examine(**msgspec.structs.asdict(identity), engine_id=found.engine_id)
+
+    def _stray(self, found: Found, now: float) -> Iterator[Owed]:
+        """Stop what runs although its end stands in the log; leave alone what is unknown."""
+        identity = found.identity
+        key = (identity.app, identity.service, identity.slot, identity.attempt)
+        if not found.runs or key in self.picture.on_node.get(self.node, {}):
+            return
+        slot = self.picture.slot(*key[:3])
+        known = self.picture.container(*key)
+        over = known.ended if known is not None else slot is not None
+        if slot is not None and over and identity.attempt <= slot.attempt:
+            yield from self._stop(found, known.grace_s if known else 10.0, now)
+
+    # Facts that no picture holds.
+
+    def _say_once(self, event: Event, cause: Cause, key: str) -> None:
+        decision = Decision(event, cause, key=key)
+        self._once[decision.id] = decision
+
+    def _say_pull(self, said: news.PullProgress) -> None:
+        ordered = self.picture.container(*msgspec.structs.astuple(said.identity))
+        if ordered is not None:
+            event = image.ImagePulling(
+                node=self.node,
+                image=said.image,
+                done_bytes=said.done_bytes,
+                total_bytes=said.total_bytes,
+            )
+            self._say_once(event, ordered.cause, f"{said.image} {said.done_bytes}")
+
+    def _say_pulled(self, said: news.StartDone) -> None:
+        ordered = self.picture.container(*msgspec.structs.astuple(said.identity))
+        spec = self.picture.spec(ordered) if ordered is not None else None
+        if ordered is not None and spec is not None and said.pulled_s > 0:
+            event = image.ImagePulled(
+                node=self.node, image=spec.image, digest=said.found.image, took_s=said.pulled_s
+            )
+            self._say_once(event, ordered.cause, spec.image)

@@ -56,3 +56,15 @@ class RemoveApp(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str
     app: str
     volumes: bool = False
+
+
+class List(msgspec.Struct, frozen=True, kw_only=True):
+    """Say which of the cluster's containers the engine has; tidy up what ended long ago."""
+
+    cluster: str
+
+
+class GiveWay(msgspec.Struct, frozen=True, kw_only=True):
+    """Stop running here: a newer runner has joined under this node's name."""
+
+    session: str

@@ -4,38 +4,17 @@ import pathlib
 import platform
 import shutil
 import socket
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 from docker import APIClient
 
 from segue_node_runner import labels
 from segue_node_runner.errors import EngineError
+from segue_node_runner.news import Condition, Facts
 from segue_node_runner.sdk import Calls
 
 IMAGES_MOST = 200
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
-
-
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node has. Disk is what its engine may use in all."""
-
-    cpu_millicores: int
-    memory_bytes: int
-    disk_bytes: int
-    hostname: str
-    platform: str
-    engine: str
-    api_version: str
-    live_restore: bool
-    images: list[str]
-
-
-class Condition(msgspec.Struct, frozen=True):
-    """How the engine is: well, away (nobody answers), or frozen (it answers, and cannot work)."""
-
-    state: Literal["well", "away", "frozen"]
-    words: str = ""
 
 
 async def facts(calls: Calls) -> Facts:

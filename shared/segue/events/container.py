@@ -26,6 +26,9 @@ FailureReason = Literal[
 ]
 
 
+NOWHERE = "_"  # The node of a container that has none yet.
+
+
 class ContainerEvent(Event, scope=("app", "service", "slot")):
     """Common to all: which slot and which of its containers."""
 
@@ -128,13 +131,12 @@ class ContainerFinished(NodeContainerEvent, type="container.finished"):
     logs: list[str] = []
 
 
-class ContainerRetired(ContainerEvent, type="container.retired"):
+class ContainerRetired(NodeContainerEvent, type="container.retired"):
     """The deployer wants it gone. Its node's runner stops it; the scheduler forgets it.
 
-    `node` is empty when it had not been assigned yet.
+    `node` is `NOWHERE` when it had not been assigned yet: then it is gone at once.
     """
 
-    node: str = ""
     reason: Literal["scaled", "replaced", "removed", "superseded", "unhealthy", "moved"]
     grace_s: float = 10.0
 

@@ -1,0 +1,155 @@
+"""Know what the engine has and what is under way there, from listings, news and outcomes.
+
+A listing is complete but old; news is new but may be missed. What changed while a listing was made
+is believed over it. Nothing here decides what is to be done about any of it.
+"""
+
+from typing import Any
+
+import msgspec
+
+from segue_node_runner import news
+from segue_node_runner.inventory import Found
+from segue_node_runner.labels import Identity
+
+LIST_EVERY_S = 10.0
+AGAIN_AFTER_S = 1.0
+
+
+class Yard:
+    """The containers on one engine, by identity."""
+
+    def __init__(self) -> None:
+        self.facts: news.Facts | None = None
+        self.condition = news.Condition("away", "it was not reached yet")
+        self.there: dict[Identity, Found] = {}
+        self.listed = False  # `there` is complete since the engine was last reached.
+        self.starting: dict[Identity, None] = {}
+        self.stopping: dict[Identity, None] = {}
+        self.examining: dict[Identity, None] = {}
+        self.started: dict[Identity, news.StartDone] = {}
+        self.failed: dict[Identity, news.StartFailed] = {}
+        self.died: dict[Identity, news.Died] = {}
+        self.stopped: dict[Identity, news.StopDone] = {}
+        self.again_at: dict[Identity, float] = {}  # Not to be tried before.
+        self._changed: dict[Identity, None] = {}  # Since the listing under way was begun.
+        self._listing = False
+        self._list_at = 0.0
+
+    def list_due(self, now: float) -> bool:
+        """Tell whether the engine is to be asked for all it has."""
+        return not self._listing and now >= self._list_at and self.condition.state != "frozen"
+
+    def list_begins(self) -> None:
+        """Note that it is being asked."""
+        self._listing, self._changed = True, {}
+
+    def wake_at(self, now: float) -> float | None:
+        """Give when the clock alone makes something due here."""
+        times = [] if self._listing or self.condition.state == "frozen" else [self._list_at]
+        times += [at for at in self.again_at.values() if at > now]
+        return min(times, default=None)
+
+    def slot_is_taken(self, identity: Identity) -> bool:
+        """Tell whether another container of the slot runs, or is on its way up or down."""
+        name = identity.slot_name
+        moving = [*self.starting, *self.stopping]
+        running = [other for other, found in self.there.items() if found.runs]
+        return any(other.slot_name == name and other != identity for other in moving + running)
+
+    def forget(self, identity: Identity) -> None:
+        """Drop what is remembered of a container whose end is in the log."""
+        for memory in (self.started, self.failed, self.died, self.stopped, self.again_at):
+            memory.pop(identity, None)
+
+    # What the host says.
+
+    def hear(self, said: Any, now: float) -> None:
+        """Note what the engine has done or what an effect came to."""
+        if isinstance(said, news.ContainerNews):
+            self._changed[said.identity] = None
+        match said:
+            case news.Facts():
+                self.facts = said
+            case news.Condition():
+                self._judge(said)
+            case news.Resync():
+                self.listed, self._listing, self._list_at = False, False, now
+            case news.Away(words=words):
+                self._judge(news.Condition("away", words))
+            case news.Inventory():
+                self._take(said, now)
+            case news.ListFailed():
+                self._listing, self._list_at = False, now + AGAIN_AFTER_S
+            case news.StartDone() | news.StartFailed() | news.StopDone() | news.StopFailed():
+                self._outcome(said, now)
+            case news.ContainerNews():
+                self._change(said, now)
+
+    def _judge(self, condition: news.Condition) -> None:
+        if condition.state != "well":
+            self.listed = False
+        elif self.condition.state != "well":
+            self.listed, self._listing, self._list_at = False, False, 0.0
+        self.condition = condition
+
+    def _take(self, inventory: news.Inventory, now: float) -> None:
+        """Believe a listing, but for what changed while it was made."""
+        listed = {found.identity: found for found in inventory.found}
+        for identity in self._changed:
+            listed.pop(identity, None)
+            if identity in self.there:
+                listed[identity] = self.there[identity]
+        self.there, self.listed = listed, True
+        self._listing, self._list_at = False, now + LIST_EVERY_S
+        if self.condition.state == "away":
+            self.condition = news.Condition("well")
+
+    def _outcome(self, said: Any, now: float) -> None:
+        identity = said.identity
+        match said:
+            case news.StartDone():
+                self.starting.pop(identity, None)
+                self.started[identity] = said
+                died = self.died.get(identity)
+                self.there[identity] = _ended(said.found, died) if died else said.found
+            case news.StartFailed():
+                self.starting.pop(identity, None)
+                if said.passing:
+                    self.again_at[identity] = now + AGAIN_AFTER_S
+                else:
+                    self.failed[identity] = said
+            case news.StopDone():
+                self.stopping.pop(identity, None)
+                self.stopped[identity] = said
+                self.there.pop(identity, None)
+            case news.StopFailed():
+                self.stopping.pop(identity, None)
+                self.again_at[identity] = now + AGAIN_AFTER_S
+
+    def _change(self, said: news.ContainerNews, now: float) -> None:
+        identity = said.identity
+        found = self.there.get(identity)
+        match said:
+            case news.Died():
+                self.examining.pop(identity, None)
+                self.died[identity] = said
+                if found is not None:
+                    self.there[identity] = _ended(found, said)
+            case news.HealthChanged(healthy=healthy) if found is not None:
+                self.there[identity] = msgspec.structs.replace(
+                    found,
+                    health="healthy" if healthy else "unhealthy",
+                    streak=said.streak,
+                    output=said.output,
+                )
+            case news.Running() if found is None and identity not in self.starting:
+                self._list_at = now  # A start that had been given up worked after all.
+            case news.Gone():
+                self.there.pop(identity, None)
+
+
+def _ended(found: Found, died: news.Died) -> Found:
+    return msgspec.structs.replace(
+        found, state="exited", exit_code=died.exit_code, oom=died.oom, health=""
+    )
