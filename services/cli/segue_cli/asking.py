@@ -135,9 +135,9 @@ async def patiently(waiting: Awaitable[Any], complain: Callable[[], None]) -> An
 
 
 def refused(problems: Sequence[Problem]) -> CommandError:
-    """Make the error of a request that was turned down."""
+    """Make the error of a request that was turned down, told from one about what is not there."""
     hint = "; ".join(problem.hint for problem in problems if problem.hint)
-    if len(problems) == 1 and problems[0].what.startswith("there is no"):
+    if len(problems) == 1 and problems[0].where in ("app", "service", "node"):
         return NotFoundError(problems[0].what, hint)
     said = [f"{problem.where}: {problem.what}" for problem in problems]
     return InvalidError("\n  ".join(said) if said else "refused without a reason", hint)

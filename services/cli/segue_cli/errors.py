@@ -88,9 +88,7 @@ def sort(error: BaseException) -> CommandError:
     code, hint = FAILED, ""
     if _is_of_the_bus(error):
         code, hint = _OF_THE_BUS.get(type(error).__name__, (FAILED, ""))
-        text = str(error)
-        if hint and hint in text:
-            hint = ""
+        text = str(error).partition("; is it running?")[0]  # The hint says more.
     elif isinstance(error, OSError):
         text = str(error)
     else:
