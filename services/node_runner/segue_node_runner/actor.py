@@ -1,0 +1,157 @@
+"""Carry out the core's effects on the real engine, and tell the core what came of each.
+
+Decides nothing. Every error becomes news here: a passing one says something of the engine, any
+other something of the container.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import msgspec
+import structlog
+
+from segue_node_runner import facts, news, watch
+from segue_node_runner.effects import Examine, GiveWay, List, RemoveApp, Start, Stop
+from segue_node_runner.engine import Engine
+from segue_node_runner.errors import EngineError
+from segue_node_runner.files import Fetch
+from segue_node_runner.images import Progress
+
+PROBE_EVERY_S = 5.0
+FACTS_AGAIN_S = 1.0
+DEAD_KEPT = 1
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("segue.node_runner")
+
+
+class GaveWayError(Exception):
+    """Another runner has joined under this node's name."""
+
+
+class Actor:
+    """The hands of one node runner."""
+
+    def __init__(self, engine: Engine, fetch: Fetch, hear: Callable[[Any], None]) -> None:
+        self.engine, self.fetch, self.hear = engine, fetch, hear
+
+    async def perform(self, effect: Any) -> None:
+        """Carry out an effect, whatever comes of it."""
+        match effect:
+            case Start():
+                await self._start(effect)
+            case Stop():
+                await self._stop(effect)
+            case Examine():
+                self.hear(await watch.died(self.engine, effect.identity, effect.engine_id, 0))
+            case List():
+                await self._list(effect)
+            case RemoveApp():
+                await self._quietly(self.engine.remove_app(effect), f"app {effect.app}")
+            case GiveWay():
+                raise GaveWayError(
+                    "another runner has joined under this node's name "
+                    f"(session {effect.session}): give each its own with --node"
+                )
+
+    async def _start(self, effect: Start) -> None:
+        def tell(progress: Progress) -> None:
+            self.hear(
+                news.PullProgress(identity=effect.identity, **msgspec.structs.asdict(progress))
+            )
+
+        try:
+            done = await self.engine.start(effect, self.fetch, tell)
+        except EngineError as error:
+            log.warning("a start failed", of=effect.identity.slot_name, why=error.message)
+            failed = news.StartFailed(
+                identity=effect.identity,
+                step=error.step,
+                kind=error.kind,
+                message=error.message,
+                final=error.final,
+                passing=error.kind in {"away", "timeout", "busy"},
+            )
+            self.hear(failed)
+            return
+        self.hear(
+            news.StartDone(
+                identity=effect.identity,
+                engine_id=done.found.engine_id,
+                found=done.found,
+                adopted=done.adopted,
+                took_s=done.took_s,
+                pulled_s=done.pulled_s,
+            )
+        )
+
+    async def _stop(self, effect: Stop) -> None:
+        try:
+            ended = await self.engine.stop(effect.engine_id, effect.grace_s)
+            await self.engine.remove(effect.engine_id)
+        except EngineError as error:
+            log.warning("a stop failed", of=effect.identity.slot_name, why=error.message)
+            self.hear(news.StopFailed(identity=effect.identity, message=error.message))
+            return
+        self.hear(
+            news.StopDone(
+                identity=effect.identity,
+                engine_id=effect.engine_id,
+                exit_code=ended.exit_code,
+                ran_s=ended.ran_s,
+                killed=ended.killed,
+            )
+        )
+
+    async def _list(self, effect: List) -> None:
+        try:
+            found = await self.engine.list_ours(effect.cluster)
+        except EngineError as error:
+            self.hear(news.ListFailed(error.message))
+            return
+        self.hear(news.Inventory(found))
+        await self._quietly(self.engine.remove_dead(effect.cluster, DEAD_KEPT), "dead containers")
+        await self.engine.files.keep_only({one.identity for one in found if not one.ended})
+
+    @staticmethod
+    async def _quietly(removal: Awaitable[object], what: str) -> None:
+        """Leave what cannot be removed now to the next time."""
+        try:
+            await removal
+        except EngineError as error:
+            log.warning("something could not be removed", what=what, why=error.message)
+
+    # What the engine says by itself.
+
+    async def first_facts(self, version: str) -> news.Facts:
+        """Ask until the engine answers; it may start after this runner."""
+        complained = False
+        while True:
+            try:
+                found = await facts.facts(self.engine.calls)
+            except EngineError as error:
+                if not complained:
+                    log.warning("waits for the engine", why=error.message)
+                complained = True
+                await anyio.sleep(FACTS_AGAIN_S)
+                continue
+            return msgspec.structs.replace(found, version=version)
+
+    @asynccontextmanager
+    async def watching(self, cluster: str) -> AsyncIterator[None]:
+        """Tell the core the engine's news and condition while the context lasts."""
+        async with anyio.create_task_group() as tasks, watch.watched(self.engine, cluster) as heard:
+            tasks.start_soon(self._pass_on, heard)
+            tasks.start_soon(self._probe, cluster)
+            yield
+            tasks.cancel_scope.cancel()
+
+    async def _pass_on(self, heard: Any) -> None:
+        async for one in heard:
+            self.hear(one)
+
+    async def _probe(self, cluster: str) -> None:
+        while True:
+            self.hear(await facts.condition(self.engine.calls, cluster))
+            await anyio.sleep(PROBE_EVERY_S)
