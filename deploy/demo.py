@@ -1,0 +1,185 @@
+"""Show Segue at work on this host: deploy an app, kill a container, watch it come back, say why.
+
+    demo.py           leave nothing behind
+    demo.py --keep    leave everything up to play with
+
+Everything is done with commands that anyone may type. Each is shown with the time it took.
+"""
+
+import contextlib
+import io
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SHOP = ROOT / "examples" / "shop"
+BUSYBOX = pathlib.Path("/bin/busybox")
+IMAGES = {
+    "segue-demo/web:1": ("web", "serve"),
+    "segue-demo/worker:1": ("worker", "pack"),
+}
+VICTIM = "shop.web.2"  # The engine's name for what fills the slot shop/web.2.
+PATIENCE_S = 60.0
+
+
+class StepError(Exception):
+    """A step of the demo did not do what it should."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the demo; return the exit code."""
+    if arguments not in ([], ["--keep"]):
+        sys.stderr.write(f"{__doc__}\n")
+        return 2
+    keep = bool(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    data = ROOT / ".segue" / "demo"
+    os.environ["SEGUE_DATA"] = str(data)  # So no command needs a flag for it.
+    os.environ.pop("NATS_URL", None)
+    os.environ.pop("NATS_CONTEXT", None)
+    code = 1
+    try:
+        clear(data)  # What an interrupted run has left.
+        show()
+        code = 0
+    except StepError as error:
+        print(f"\n{error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        code = 130
+    finally:
+        if code or not keep:
+            with timed("segue down --containers"):
+                clear(data)
+    if keep and not code:
+        print(f"\nIt goes on. To use it:  export SEGUE_DATA={data} PATH={bin_folder()}:$PATH")
+        print("To end it:  segue down --containers")
+    return code
+
+
+def show() -> None:
+    """Do what the demo is about."""
+    with timed("make two images from busybox"):
+        for name, (folder, program) in IMAGES.items():
+            make_image(name, folder, program)
+    run("segue", "up", "--detach")
+    run("segue", "deploy", str(SHOP / "compose.yaml"), "--wait", "--timeout", f"{PATIENCE_S:.0f}s")
+    run("segue", "ps", "shop")
+    killed = engine_id(VICTIM)
+    run("docker", "kill", VICTIM)
+    with timed(f"{VICTIM} is replaced"):
+        wait_for_replacement(killed)
+    with timed("the replacement is healthy"):
+        wait_for_health()
+    run("segue", "ps", "shop")
+    run("segue", "why", VICTIM.replace(".", "/", 1))
+
+
+def make_image(name: str, folder: str, program: str) -> None:
+    """Make an image of a static busybox and an example's scripts; no registry is asked."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        applets = captured(str(BUSYBOX), "--list").split()
+        for path in ("bin", "data", "proc", "tmp"):
+            entry = tarfile.TarInfo(path)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o777 if path == "tmp" else 0o755
+            tar.addfile(entry)
+        tar.add(BUSYBOX, "bin/busybox", filter=_owned_by_root)
+        for applet in applets:
+            entry = tarfile.TarInfo(f"bin/{applet}")
+            entry.type, entry.linkname = tarfile.SYMTYPE, "busybox"
+            if applet != "busybox":
+                tar.addfile(entry)
+        for script in sorted((SHOP / folder).iterdir()):
+            tar.add(script, f"bin/{script.name}", filter=_owned_by_root)
+    change = f'CMD ["/bin/{program}"]'
+    command = ["docker", "import", "--change", change, "-", name]
+    made = subprocess.run(command, input=buffer.getvalue(), capture_output=True, check=False)
+    if made.returncode:
+        raise StepError(f"docker import {name}: {made.stderr.decode()}")
+
+
+def _owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    entry.mode = 0o755
+    return entry
+
+
+def wait_for_replacement(killed: str) -> None:
+    """Wait until another container fills the victim's slot and runs."""
+    end = time.monotonic() + PATIENCE_S
+    while engine_id(VICTIM) in ("", killed):
+        if time.monotonic() > end:
+            raise StepError(f"{VICTIM} was not replaced within {PATIENCE_S:.0f} s")
+        time.sleep(0.02)
+
+
+def wait_for_health() -> None:
+    """Wait until the engine calls the container in the victim's slot healthy."""
+    end = time.monotonic() + PATIENCE_S
+    template = "{{.State.Health.Status}}"
+    while captured("docker", "inspect", "--format", template, VICTIM).strip() != "healthy":
+        if time.monotonic() > end:
+            raise StepError(f"{VICTIM} did not become healthy within {PATIENCE_S:.0f} s")
+        time.sleep(0.02)
+
+
+def engine_id(name: str) -> str:
+    """Give the engine's id of a running container; nothing if none of that name runs."""
+    template = "{{if .State.Running}}{{.Id}}{{end}}"
+    return captured("docker", "inspect", "--format", template, name).strip()
+
+
+def clear(data: pathlib.Path) -> None:
+    """Take away what this run or an interrupted one has left: containers, services, images."""
+    if data.exists():
+        captured("segue", "down", "--containers")
+    captured("docker", "image", "rm", *IMAGES)
+
+
+def run(*command: str) -> None:
+    """Run a command with its output in sight."""
+    shown = shlex.join(command).replace(f"{ROOT}/", "")
+    with timed(shown, before=f"\n$ {shown}"):
+        code = subprocess.run(_found(command), check=False).returncode
+    if code:
+        raise StepError(f"{shown} ended with {code}")
+
+
+def captured(*command: str) -> str:
+    """Run a command and give what it prints; nothing if it fails."""
+    found = subprocess.run(_found(command), capture_output=True, text=True, check=False)
+    return found.stdout if found.returncode == 0 else ""
+
+
+def _found(command: tuple[str, ...]) -> list[str]:
+    """Take `segue` from the environment that runs this."""
+    if command[0] == "segue":
+        return [str(bin_folder() / "segue"), *command[1:]]
+    return list(command)
+
+
+def bin_folder() -> pathlib.Path:
+    """Give the folder of the commands of this environment."""
+    return pathlib.Path(sys.executable).parent
+
+
+@contextlib.contextmanager
+def timed(what: str, *, before: str = "") -> Iterator[None]:
+    """Say how long a step took."""
+    if before:
+        print(before, flush=True)
+    began = time.monotonic()
+    yield
+    print(f"-- {what}: {time.monotonic() - began:.3f} s", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
