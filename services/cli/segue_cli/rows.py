@@ -1,0 +1,332 @@
+"""What `ls`, `ps` and `nodes` show, as rows of plain facts made from a picture.
+
+A row holds absolute times only, so the same picture always gives the same rows; how long ago that
+was is for whoever prints. Nothing here decides what is wanted: it repeats what the deployer knows.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+from segue.picture import UP, App, Container, Node, Picture, Service, Slot
+from segue.placement import allows
+from segue.spec import Port, Resources
+
+from segue_cli.moment import stamp
+from segue_cli.story import ended, refusals
+
+Tone = Literal["plain", "good", "warn", "bad", "dim"]
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a table, one object of JSON. `note` says why, where there is a why."""
+
+
+class ServiceRow(Row, frozen=True):
+    """A service of an app."""
+
+    app: str
+    service: str
+    mode: str
+    up: int
+    wanted: int
+    updated: dt.datetime | None
+    image: str
+    endpoints: list[str]
+    state: str
+    note: str = ""
+
+
+class SlotRow(Row, frozen=True):
+    """A slot, or an older container that is still leaving it."""
+
+    app: str
+    service: str
+    slot: int
+    attempt: int
+    node: str
+    state: str
+    health: str
+    restarts: int
+    since: dt.datetime | None
+    not_before: dt.datetime | None = None  # It waits until then.
+    note: str = ""
+
+
+class NodeRow(Row, frozen=True):
+    """A node, with what its containers are promised of it."""
+
+    node: str
+    state: str
+    cpu_millicores: int
+    cpu_used_millicores: int
+    memory_bytes: int
+    memory_used_bytes: int
+    containers: int
+    since: dt.datetime | None
+    engine: str
+    version: str
+    note: str = ""
+
+
+TONES: dict[str, Tone] = {
+    "running": "good",
+    "up": "good",
+    "finished": "good",
+    "deploying": "warn",
+    "updating": "warn",
+    "degraded": "warn",
+    "suspected": "warn",
+    "waiting": "warn",
+    "pending": "warn",
+    "starting": "warn",
+    "stopping": "dim",
+    "removing": "dim",
+    "idle": "dim",
+    "left": "dim",
+    "failed": "bad",
+    "flapping": "bad",
+    "lost": "bad",
+    "broken": "bad",
+    "unhealthy": "bad",
+}
+
+
+# Services.
+
+
+def services(picture: Picture, app: str | None = None) -> Iterator[ServiceRow]:
+    """Give the services that are wanted or still have containers, by name."""
+    for name in sorted(picture.apps):
+        found = picture.apps[name]
+        if app not in (None, name) or found.phase == "removed":
+            continue
+        for service in sorted(found.services.values(), key=lambda s: s.name):
+            wanted = wanted_slots(picture, found, service)
+            if service.wanted or any(_remains(picture, slot) for slot in service.slots.values()):
+                yield _service(picture, found, service, wanted)
+
+
+def _service(picture: Picture, app: App, service: Service, wanted: list[int]) -> ServiceRow:
+    filled = [service.slots[n].container for n in wanted if n in service.slots]
+    up = [c for c in filled if c is not None and works(picture, service, c)]
+    old = [c for c in up if c.digest != service.digest]
+    state = _service_state(app, service, missing=len(wanted) - len(up), old=len(old))
+    note = ""
+    if state == "failed":
+        note = app.reason
+    elif state == "updating":
+        note = f"{len(up) - len(old)} of {len(wanted)} run the new revision"
+    spec = service.spec
+    return ServiceRow(
+        app=app.name,
+        service=service.name,
+        mode=spec.mode.replace("replicated-", ""),
+        up=len(up),
+        wanted=len(wanted),
+        updated=stamp(app.changed_at),
+        image=spec.image,
+        endpoints=[endpoint(port) for port in spec.ports],
+        state=state,
+        note=note,
+    )
+
+
+def _service_state(app: App, service: Service, *, missing: int, old: int) -> str:
+    if app.phase == "removing" or not service.wanted:
+        return "removing"
+    if service.flapping_since:
+        return "flapping"
+    if missing and app.phase == "deploying":
+        return "deploying"
+    if missing and app.phase == "failed" and f"{service.name}." in app.reason:
+        return "failed"
+    if missing:
+        return "degraded"
+    if old:
+        return "updating"
+    if service.spec.is_job:
+        return "finished"
+    return "running" if service.replicas or service.spec.is_global else "idle"
+
+
+def endpoint(port: Port) -> str:
+    """Write a port: `8080->80`, on its node when it is published there; udp and sctp are named."""
+    kind = "" if port.protocol == "tcp" else f"/{port.protocol}"
+    host = f"{port.host_ip}:" if port.host_ip else ""
+    outer = host + (f"{port.published}" if port.published else "")
+    place = "node:" if port.mode == "host" and not host else ""
+    return f"{place}{outer or 'any'}->{port.target}{kind}" if outer or place else f"{port.target}"
+
+
+def wanted_slots(picture: Picture, app: App, service: Service) -> list[int]:
+    """Give the numbers of the slots that are wanted, as far as the picture tells."""
+    if not service.wanted or app.phase in ("removing", "removed"):
+        return []
+    if not service.spec.is_global:
+        return list(range(1, service.replicas + 1))
+    by_node = {slot.pinned: number for number, slot in service.slots.items() if slot.pinned}
+    fit = [name for name, node in picture.nodes.items() if not allows(service.spec, node)]
+    return sorted(by_node[name] for name in fit if name in by_node)
+
+
+def works(picture: Picture, service: Service, container: Container) -> bool:
+    """Tell whether a container does the service's work."""
+    if service.spec.is_job:
+        return container.phase == "finished"
+    if container.retired or picture.is_gone(container):
+        return False
+    return container.phase == "healthy" if service.spec.health else container.phase in UP
+
+
+def _remains(picture: Picture, slot: Slot) -> bool:
+    return any(not picture.is_gone(container) for container in slot.containers())
+
+
+# Slots.
+
+
+def slots(picture: Picture, app: str | None = None, service: str | None = None) -> list[SlotRow]:
+    """Give the slots that are wanted or still run, with all that runs in them, by name."""
+    rows: list[SlotRow] = []
+    for name in sorted(picture.apps):
+        found = picture.apps[name]
+        if app not in (None, name):
+            continue
+        for inner in sorted(found.services.values(), key=lambda s: s.name):
+            if service in (None, inner.name):
+                rows += _slots_of(picture, found, inner)
+    return rows
+
+
+def _slots_of(picture: Picture, app: App, service: Service) -> Iterator[SlotRow]:
+    wanted = wanted_slots(picture, app, service)
+    for number in sorted({*wanted, *service.slots}):
+        slot = service.slots.get(number)
+        for container in slot.containers() if slot else ():
+            fills = slot is not None and container is slot.container
+            if (fills and number in wanted) or not picture.is_gone(container):
+                yield container_row(picture, service, container, fills=fills)
+        if number in wanted and (slot is None or slot.container is None):
+            yield _empty(app, service, number)
+
+
+def _empty(app: App, service: Service, number: int) -> SlotRow:
+    behind = ", ".join(service.spec.depends_on)
+    return SlotRow(
+        app=app.name,
+        service=service.name,
+        slot=number,
+        attempt=0,
+        node="",
+        state="waiting",
+        health="",
+        restarts=0,
+        since=stamp(app.changed_at),
+        note=f"waits for {behind}" if behind else "",
+    )
+
+
+def container_row(
+    picture: Picture, service: Service, container: Container, *, fills: bool = True
+) -> SlotRow:
+    """Give the row of one container; `fills`: it is what its slot has now."""
+    slot = service.slots.get(container.slot)
+    state, note = condition(picture, container)
+    waits = container.not_before if state == "waiting" else 0.0
+    return SlotRow(
+        app=container.app,
+        service=container.service,
+        slot=container.slot,
+        attempt=container.attempt,
+        node=container.node or (container.pinned if state in ("pending", "waiting") else ""),
+        state=state,
+        health=_health(service, container),
+        restarts=slot.restarts if slot is not None and fills else 0,
+        since=stamp(_since(picture, container)),
+        not_before=stamp(waits),
+        note=note,
+    )
+
+
+def condition(picture: Picture, container: Container) -> tuple[str, str]:
+    """Say in a word how a container is, and why where that is not plain."""
+    if container.ended:
+        return _ended(container)
+    node = picture.nodes.get(container.node)
+    if node is not None and node.phase in ("lost", "left"):
+        return node.phase, f"{node.name} has left; it may still run there" * (node.phase == "left")
+    if container.retired:
+        return "stopping", container.retired
+    if container.phase == "requested":
+        if container.refused:
+            return "pending", f"no node: {refusals(container.refused)}"
+        return ("waiting" if container.not_before > container.requested_at else "pending"), ""
+    note = _of_node(node)
+    if container.phase == "assigned":
+        return "starting", note
+    if container.phase == "unhealthy":
+        output = container.message.strip().splitlines()
+        return "running", output[-1] if output else note
+    return "running", note
+
+
+def _ended(container: Container) -> tuple[str, str]:
+    if container.phase != "failed":
+        return container.phase, container.retired
+    words = ended(container.reason, container.exit_code, container.message)
+    return "failed", words if container.retired else f"{words}; not restarted"
+
+
+def _of_node(node: Node | None) -> str:
+    if node is not None and node.phase == "suspected":
+        return f"{node.name} is silent"
+    return f"engine of {node.name}: {node.degraded}" if node is not None and node.degraded else ""
+
+
+def _health(service: Service, container: Container) -> str:
+    if service.spec.health is None or container.phase not in UP:
+        return ""
+    return "starting" if container.phase == "started" else container.phase
+
+
+def _since(picture: Picture, container: Container) -> float:
+    if container.ended:
+        return container.ended_at
+    node = picture.nodes.get(container.node)
+    if node is not None and node.phase == "lost":
+        return node.changed_at
+    return container.started_at or container.assigned_at or container.requested_at
+
+
+# Nodes.
+
+
+def nodes(picture: Picture) -> Iterator[NodeRow]:
+    """Give the nodes by name."""
+    for name in sorted(picture.nodes):
+        node = picture.nodes[name]
+        used = picture.used.get(name, Resources())
+        state, note = node_condition(node)
+        yield NodeRow(
+            node=name,
+            state=state,
+            cpu_millicores=node.facts.cpu_millicores,
+            cpu_used_millicores=used.cpu_millicores,
+            memory_bytes=node.facts.memory_bytes,
+            memory_used_bytes=used.memory_bytes,
+            containers=len(picture.on_node.get(name, ())),
+            since=stamp(node.changed_at),
+            engine=node.facts.engine,
+            version=node.facts.version,
+            note=note,
+        )
+
+
+def node_condition(node: Node) -> tuple[str, str]:
+    """Say in a word how a node is, and why where that is not plain."""
+    notes = ["cordoned"] if node.cordoned else []
+    if node.degraded and node.phase == "up":
+        return "broken", ", ".join([node.degraded, *notes])
+    return node.phase, ", ".join(notes)
