@@ -63,7 +63,7 @@ class Findings:
         self.failed.add(at)
         self._add(self.problems, found)
 
-    def note(self, at: str, what: str, hint: str = "", kind: str = "note") -> None:
+    def note(self, at: str, what: str, hint: str = "", kind: str = "") -> None:
         """Add a note."""
         self._add(self.notes, Problem(where=at, what=what, hint=hint, kind=kind))
 
@@ -107,7 +107,7 @@ class Place(NamedTuple):
         self.findings.wrong(self.at, what, hint, kind)
         return ABSENT
 
-    def note(self, what: str, hint: str = "", kind: str = "note") -> None:
+    def note(self, what: str, hint: str = "", kind: str = "") -> None:
         """Add a note here."""
         self.findings.note(self.at, what, hint, kind)
 

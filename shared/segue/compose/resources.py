@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from segue.compose.attributes import TABLE
 from segue.compose.findings import Findings
+from segue.compose.forms import ordered
 from segue.spec import FileSpec, NetworkSpec, VolumeSpec
 
 KINDS = ("networks", "volumes", "secrets", "configs")
@@ -11,9 +13,10 @@ _CONTENT = ("x-digest", "file", "environment", "content")
 
 def complete(canonical: dict[str, Any], app: str, findings: Findings) -> None:
     """Give every resource its engine name, and services without a network the default one."""
-    for service in canonical.get("services", {}).values():
-        if isinstance(service, dict) and not service.keys() & {"networks", "network_mode"}:
-            service["networks"] = {"default": {}}
+    services = canonical.get("services", {})
+    for name, service in services.items():
+        if not service.keys() & {"networks", "network_mode"}:
+            services[name] = ordered("services.*", service | {"networks": {"default": {}}}, TABLE)
     if any("default" in used for used in _networks(canonical)):
         networks = {"default": {}} | canonical.get("networks", {})
         canonical["networks"] = dict(sorted(networks.items()))
@@ -24,11 +27,8 @@ def complete(canonical: dict[str, Any], app: str, findings: Findings) -> None:
 
 
 def _networks(canonical: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        service.get("networks", {})
-        for service in canonical.get("services", {}).values()
-        if isinstance(service, dict)
-    ]
+    services = canonical.get("services", {}).values()
+    return [service.get("networks", {}) for service in services]
 
 
 def _complete(

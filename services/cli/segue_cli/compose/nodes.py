@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
+from segue.compose.values import as_text
 
 
 class Mark(NamedTuple):
@@ -62,7 +63,7 @@ def marked(value: Any, mark: Mark) -> Node:
         return Node({str(key): marked(entry, mark) for key, entry in value.items()}, mark)
     if isinstance(value, list):
         return Node([marked(item, mark) for item in value], mark)
-    return Node(value if value is None else str(value), mark)
+    return Node(value if value is None else as_text(value), mark)
 
 
 def children(node: Node, at: str) -> Iterator[tuple[str, Node]]:

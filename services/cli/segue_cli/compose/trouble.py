@@ -29,7 +29,7 @@ class Trouble:
         """Add a problem."""
         _add(self.problems, Located(mark, Problem(where=where, what=what, hint=hint, kind=kind)))
 
-    def note(self, mark: Mark, where: str, what: str, hint: str = "", kind: str = "note") -> None:
+    def note(self, mark: Mark, where: str, what: str, hint: str = "", kind: str = "") -> None:
         """Add a note."""
         _add(self.notes, Located(mark, Problem(where=where, what=what, hint=hint, kind=kind)))
 

@@ -86,7 +86,7 @@ class _Reader:
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
                 self._anchors = {}
-                return self._node(self._next(), 0)
+                return self._node(self._next(), 1)
         return None
 
     def _next(self) -> Any:
