@@ -1,0 +1,80 @@
+"""What may be asked of a node's runner on core NATS, and how it answers. Nothing here is stored.
+
+    rpc.node.<node>.ping      → Here
+    rpc.node.<node>.facts     → the node's facts, as JSON
+    rpc.node.<node>.inspect   Which      → the engine's own description of a container, as JSON
+    rpc.node.<node>.logs      LogsAsked  → pieces
+    rpc.node.<node>.exec      ExecAsked  → pieces, the last one the exit code
+    rpc.node.<node>.input.<token>        ← Input, for a program that was asked for with `token`
+
+A piece is one byte that says what follows, then the bytes.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Part = Literal["stdout", "stderr", "exit"]
+_MARKS: dict[Part, bytes] = {"stdout": b"\x01", "stderr": b"\x02", "exit": b"\x03"}
+_PARTS: dict[bytes, Part] = {mark: part for part, mark in _MARKS.items()}
+
+
+class Here(msgspec.Struct, frozen=True):
+    """A runner is at work on the node; `session` tells one run of it from another."""
+
+    node: str
+    session: str
+
+
+class Which(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which container is meant."""
+
+    app: str
+    service: str
+    slot: int
+    attempt: int | None = None  # None: the slot's newest on the node.
+
+
+class LogsAsked(Which, frozen=True, kw_only=True, omit_defaults=True):
+    """Its log; the whole of it unless told otherwise."""
+
+    follow: bool = False
+    tail: int | None = None  # Only so many of its last lines.
+    since_s: float | None = None  # Only what was written since, in seconds since 1970.
+    timestamps: bool = False
+
+
+class ExecAsked(Which, frozen=True, kw_only=True, omit_defaults=True):
+    """A program to be run inside it. Letting go of the answer hangs up on the program."""
+
+    command: list[str]
+    terminal: bool = False
+    user: str = ""
+    token: str = ""  # Made by the asker; with it the program gets input.
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Input for a program, in the order it was said."""
+
+    data: bytes = b""
+    end: bool = False  # No more comes.
+    rows: int = 0  # With `columns`: the size of the asker's terminal now.
+    columns: int = 0
+
+
+def subject(node: str, question: str) -> str:
+    """Give where a node is asked."""
+    return f"rpc.node.{node}.{question}"
+
+
+def piece(part: Part, data: bytes) -> bytes:
+    """Make a piece of an answer."""
+    return _MARKS[part] + data
+
+
+def read_piece(said: bytes) -> tuple[Part, bytes]:
+    """Take a piece apart, or raise `msgspec.ValidationError`."""
+    part = _PARTS.get(said[:1])
+    if part is None:
+        raise msgspec.ValidationError(f"a piece of an answer begins with {said[:1]!r}")
+    return part, said[1:]
