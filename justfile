@@ -51,6 +51,7 @@ schemas:
 
 # Rewrite the generated pages, then follow every link between documents.
 docs: schemas
+    {{ run }} python -m segue.compose.support > docs/compose.md
     {{ run }} pytest -q tests/unit/test_tidy.py -k documents
 
 # Feed the envelope's reader with what a fuzzer invents, for a minute or as the options say.
