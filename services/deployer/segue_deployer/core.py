@@ -23,8 +23,11 @@ class Deployer(Core):
     def decide(self, now: float) -> list[Decision]:
         """Say what is owed; a service stays touched until it is owed nothing."""
         owed = list(doorkeeper.answers(self.picture))
+        asked = {request.data.get("app") for request in self.picture.state.requests.values()}
         self._due(now)
         for app_name in self._touched_apps():
+            if app_name in asked:
+                continue  # What it is owed follows from the answer.
             owed += self._decide_app(app_name, now)
             if len(owed) >= MOST_DECISIONS:
                 break

@@ -35,11 +35,20 @@ REPLICAS_MOST = 100_000
 
 
 def answers(picture: Picture) -> Iterator[Decision]:
-    """Answer every open request, oldest first, and give every unreadable message its record."""
+    """Give every unreadable message its record, and answer every open request, oldest first.
+
+    Of several that ask about one thing only the oldest is answered now: the next is judged by
+    what this answer leads to.
+    """
     for sequence, (subject, reason) in picture.state.unreadable.items():
         rejected = EventRejected(sequence=sequence, on=subject, reason=reason)
         yield Decision(rejected, key=str(sequence))
+    asked: set[str] = set()
     for request in picture.state.requests.values():
+        about = request.data.get("app") or request.data["node"]
+        if about in asked:
+            continue
+        asked.add(about)
         yield Decision(_ANSWERS[request.type](picture, request), request.cause, actor=request.actor)
 
 

@@ -5,6 +5,7 @@ the same name stays its owner's: a volume is used, a network is refused.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 from docker import APIClient
@@ -50,6 +51,13 @@ class Commons:
             for volume in found["Volumes"] or []:
                 await self._gone(APIClient.remove_volume, volume["Name"])
         self.forget()
+
+    async def owners(self, cluster: str) -> tuple[list[str], list[str]]:
+        """Give the apps that have networks here, and those that have volumes."""
+        wanted = {"label": [f"{labels.CLUSTER}={cluster}"]}
+        networks = await self._calls.quick(lambda api: api.networks(filters=wanted))
+        volumes = await self._calls.quick(lambda api: api.volumes(filters=wanted))
+        return _apps(networks), _apps(volumes["Volumes"] or [])
 
     async def _have(self, kind: str, spec: NetworkSpec | VolumeSpec, order: Start) -> None:
         thing = (kind, order.cluster, spec.name)
@@ -125,6 +133,11 @@ class Commons:
         except EngineError as error:
             if error.kind != "missing":
                 raise
+
+
+def _apps(things: list[dict[str, Any]]) -> list[str]:
+    owners = {(thing.get("Labels") or {}).get(labels.APP) for thing in things}
+    return sorted(owner for owner in owners if owner)
 
 
 def _marks(order: Start) -> dict[str, str]:

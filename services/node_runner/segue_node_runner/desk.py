@@ -1,43 +1,27 @@
-"""Answer questions about this node's containers over the bus: ping, inspect, logs, exec.
+"""Answer questions about this node's containers over the bus (`segue.asks`).
 
-Answers are read from the engine; nothing here changes what runs. Pieces of logs and output begin
-with a byte: 1 for stdout, 2 for stderr, 3 for the exit code in decimal digits.
+Answers are read from the engine; nothing here changes what runs. What the engine refuses is told
+to the asker in the engine's own words.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import anyio
 import msgspec
-from segue.bus import Bus
+import structlog
+from segue import asks
+from segue.bus import AnswerError, Bus
 
 from segue_node_runner import facts, streams
 from segue_node_runner.engine import Engine
 from segue_node_runner.errors import EngineError
 from segue_node_runner.labels import Identity
 
-STDOUT, STDERR, EXIT = b"\x01", b"\x02", b"\x03"
+T = TypeVar("T", bound=msgspec.Struct)
 
-
-class Thing(msgspec.Struct, frozen=True, kw_only=True):
-    """Which container is meant: a slot's present one."""
-
-    app: str
-    service: str
-    slot: int
-
-
-class LogsAsked(Thing, frozen=True, kw_only=True):
-    """Its log; `since_s` in seconds since 1970."""
-
-    follow: bool = False
-    tail: int | None = None
-    since_s: float | None = None
-
-
-class ExecAsked(Thing, frozen=True, kw_only=True):
-    """A program to run inside it."""
-
-    cmd: list[str]
+log: structlog.stdlib.BoundLogger = structlog.get_logger("segue.node_runner")
 
 
 class Desk:
@@ -46,46 +30,113 @@ class Desk:
     def __init__(self, bus: Bus, engine: Engine, node: str, session: str) -> None:
         self.bus, self.engine, self.node, self.session = bus, engine, node, session
 
-    async def serve(self) -> None:
+    async def serve(
+        self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
         """Answer until cancelled."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.bus.serve, f"rpc.node.{self.node}.ping", self._ping)
-            tasks.start_soon(self.bus.serve, f"rpc.node.{self.node}.inspect", self._inspect)
-            tasks.start_soon(self.bus.serve_stream, f"rpc.node.{self.node}.logs", self._logs)
-            tasks.start_soon(self.bus.serve_stream, f"rpc.node.{self.node}.exec", self._exec)
+            for question, answer in (
+                ("ping", self._ping),
+                ("facts", self._facts),
+                ("inspect", self._inspect),
+            ):
+                await tasks.start(self.bus.serve, asks.subject(self.node, question), answer)
+            for question, stream in (("logs", self._logs), ("exec", self._exec)):
+                await tasks.start(self.bus.serve_stream, asks.subject(self.node, question), stream)
+            task_status.started()
 
     async def _ping(self, _: bytes) -> bytes:
-        return msgspec.json.encode({"node": self.node, "session": self.session})
+        return msgspec.json.encode(asks.Here(self.node, self.session))
 
-    async def _inspect(self, _: bytes) -> bytes:
-        found = await facts.facts(self.engine.calls)
-        return msgspec.json.encode(found)
+    async def _facts(self, _: bytes) -> bytes:
+        async with _told():
+            return msgspec.json.encode(await facts.facts(self.engine.calls))
 
-    async def _container(self, asked: Thing) -> str:
-        name = Identity(asked.app, asked.service, asked.slot, 0).slot_name
-        found = await self.engine.find(name)
+    async def _inspect(self, data: bytes) -> bytes:
+        asked = _read(data, asks.Which)
+        async with _told():
+            return msgspec.json.encode(await self.engine.inspect(await self._container(asked)))
+
+    async def _container(self, asked: asks.Which) -> str:
+        """Find the engine's id of the container that is meant."""
+        wanted = Identity(asked.app, asked.service, asked.slot, asked.attempt or 0)
+        found = await self.engine.find(wanted.slot_name)
+        if asked.attempt is not None and (found is None or found.identity != wanted):
+            found = await self.engine.find(wanted.past_name)
         if found is None:
-            raise EngineError("missing", f"node {self.node} has no container {name}")
+            name = f"{asked.app}/{asked.service}.{asked.slot}"
+            which = "" if asked.attempt is None else f", attempt {asked.attempt}"
+            raise AnswerError(f"node {self.node} has no container {name}{which}")
         return found.engine_id
 
     async def _logs(self, data: bytes) -> AsyncGenerator[bytes, None]:
-        asked = msgspec.json.decode(data, type=LogsAsked)
-        engine_id = await self._container(asked)
-        reading = streams.logs(
-            self.engine.calls,
-            engine_id,
-            follow=asked.follow,
-            since_s=asked.since_s,
-            tail_lines=asked.tail,
-        )
-        async with reading as flow:
-            async for chunk in flow:
-                yield (STDOUT if chunk.source == "stdout" else STDERR) + chunk.data
+        asked = _read(data, asks.LogsAsked)
+        async with _told():
+            engine_id = await self._container(asked)
+            reading = streams.logs(
+                self.engine.calls,
+                engine_id,
+                follow=asked.follow,
+                since_s=asked.since_s,
+                tail_lines=asked.tail,
+                timestamps=asked.timestamps,
+            )
+            async with reading as flow:
+                async for chunk in flow:
+                    yield asks.piece(chunk.source, chunk.data)
 
     async def _exec(self, data: bytes) -> AsyncGenerator[bytes, None]:
-        asked = msgspec.json.decode(data, type=ExecAsked)
-        engine_id = await self._container(asked)
-        async with streams.execution(self.engine.calls, engine_id, asked.cmd) as running:
-            async for chunk in running.output:
-                yield (STDOUT if chunk.source == "stdout" else STDERR) + chunk.data
-            yield EXIT + str(await running.exit_code()).encode()
+        asked = _read(data, asks.ExecAsked)
+        async with _told():
+            engine_id = await self._container(asked)
+            log.info("runs a program inside", container=engine_id[:12], command=asked.command)
+            running = streams.execution(
+                self.engine.calls,
+                engine_id,
+                asked.command,
+                stdin=bool(asked.token),
+                terminal=asked.terminal,
+                user=asked.user,
+            )
+            async with running as program, self._fed(program, asked.token):
+                async for chunk in program.output:
+                    yield asks.piece(chunk.source, chunk.data)
+                yield asks.piece("exit", str(await program.exit_code()).encode())
+
+    @asynccontextmanager
+    async def _fed(self, program: streams.Execution, token: str) -> AsyncIterator[None]:
+        """Pass on the asker's input while the context lasts."""
+        async with anyio.create_task_group() as tasks:
+            if token:
+                tasks.start_soon(self._feed, program, token)
+            yield
+            tasks.cancel_scope.cancel()
+
+    async def _feed(self, program: streams.Execution, token: str) -> None:
+        with self.bus.listen(asks.subject(self.node, f"input.{token}")) as said:
+            async for _, data in said:
+                given = _read(data, asks.Input)
+                if given.rows and given.columns:
+                    await program.resize(given.rows, given.columns)
+                if given.data:
+                    await program.write(given.data)
+                if given.end:
+                    program.close_input()
+
+
+def _read(data: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise AnswerError(f"the question cannot be read: {error}") from error
+
+
+@asynccontextmanager
+async def _told() -> AsyncIterator[None]:
+    """Tell the asker what the engine did not do."""
+    try:
+        yield
+    except EngineError as error:
+        raise AnswerError(error.message) from error
+
+

@@ -50,8 +50,18 @@ class Examine(Effect, frozen=True):
     engine_id: str
 
 
+class GiveUp(Effect, frozen=True):
+    """Let go of a start that waits for its image or its turn; what has begun goes on."""
+
+
+class Remove(Effect, frozen=True):
+    """Remove a container that ended long ago."""
+
+    engine_id: str
+
+
 class RemoveApp(msgspec.Struct, frozen=True, kw_only=True):
-    """Remove what an app leaves on the node: dead containers, networks, and volumes if told so."""
+    """Remove what a removed app leaves on the node: its networks, and its volumes if told so."""
 
     cluster: str
     app: str
@@ -59,7 +69,7 @@ class RemoveApp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class List(msgspec.Struct, frozen=True, kw_only=True):
-    """Say which of the cluster's containers the engine has; tidy up what ended long ago."""
+    """Say what of the cluster the engine has."""
 
     cluster: str
 

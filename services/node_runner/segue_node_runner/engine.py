@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import anyio
 import msgspec
 from docker import APIClient
 from docker.errors import NotFound
@@ -24,6 +25,7 @@ from segue_node_runner.errors import EngineError, Step
 from segue_node_runner.files import Fetch, Files
 from segue_node_runner.images import Images, Pinned, Progress
 from segue_node_runner.inventory import Found
+from segue_node_runner.labels import Identity
 from segue_node_runner.policy import Policy
 from segue_node_runner.sdk import Calls, Limits
 
@@ -63,7 +65,7 @@ class Engine:
         self.files = Files(runtime / "files")
         self.allowed = allowed or Policy()
         self._ground: Ground | None = None
-        self._starting: dict[str, None] = {}  # Names of slots with a start under way.
+        self._starting: dict[Identity, None] = {}  # Whose start is under way.
 
     def renew(self) -> None:
         """Take nothing for granted any more: the engine was away."""
@@ -72,30 +74,48 @@ class Engine:
         self._ground = None
 
     async def start(
-        self, order: Start, fetch: Fetch, tell: Callable[[Progress], None] = lambda _: None
+        self,
+        order: Start,
+        fetch: Fetch,
+        tell: Callable[[Progress], None] = lambda _: None,
+        waiting: anyio.CancelScope | None = None,
     ) -> Started:
-        """Have the ordered container run, or raise an `EngineError` whose step says where."""
+        """Have the ordered container run, or raise an `EngineError` whose step says where.
+
+        Cancelling `waiting` gives up what waits for its image or its turn and has not begun.
+        """
         begun = time.monotonic()
-        service = order.runs
-        name = order.identity.slot_name
-        with _at("image"):
+        waiting = waiting or anyio.CancelScope()
+        turn = object()
+        with waiting, _at("image"):
             pinned = await self.images.ready(
-                service.image, pull=service.pull, platform=service.placement.platform, tell=tell
+                order.runs.image,
+                pull=order.runs.pull,
+                platform=order.runs.placement.platform,
+                tell=tell,
             )
-        async with self.calls.starting:
-            self._starting[name] = None
-            try:
-                started = await self._run(order, pinned, fetch)
-            except EngineError as error:
-                if error.kind != "missing":
-                    raise
-                self.commons.forget()  # Something that had been there was removed: once more.
-                started = await self._run(order, pinned, fetch)
-            finally:
-                del self._starting[name]
+            await self.calls.starting.acquire_on_behalf_of(turn)
+        if waiting.cancelled_caught:
+            raise EngineError("given up", "nobody wants it any more")
+        self._starting[order.identity] = None
+        try:
+            started = await self._run_again(order, pinned, fetch)
+        finally:
+            del self._starting[order.identity]
+            self.calls.starting.release_on_behalf_of(turn)
         return msgspec.structs.replace(
             started, took_s=time.monotonic() - begun, pulled_s=pinned.pulled_s
         )
+
+    async def _run_again(self, order: Start, pinned: Pinned, fetch: Fetch) -> Started:
+        """Run it; once more if something that had been there was removed meanwhile."""
+        try:
+            return await self._run(order, pinned, fetch)
+        except EngineError as error:
+            if error.kind != "missing":
+                raise
+        self.commons.forget()
+        return await self._run(order, pinned, fetch)
 
     async def _run(self, order: Start, pinned: Pinned, fetch: Fetch) -> Started:
         with _at("network"):
@@ -282,26 +302,13 @@ class Engine:
                 raise
         await self.files.remove(there.identity)
 
-    async def remove_dead(self, cluster: str, keep_per_slot: int = 1) -> list[Found]:
-        """Remove ended containers, but for each slot's newest, whose logs may yet be read."""
-        removed, kept = [], dict[str, int]()
-        for there in reversed(await self.list_ours(cluster)):
-            slot = there.identity.slot_name
-            newer = kept.get(slot, 0)
-            is_left_over = there.ended or (there.state == "created" and newer > 0)
-            if is_left_over and newer >= keep_per_slot and slot not in self._starting:
-                await self.remove(there.engine_id)
-                removed.append(there)
-            else:
-                kept[slot] = newer + 1
-        return removed
-
     async def remove_app(self, effect: RemoveApp) -> None:
-        """Remove an app's dead containers and networks, and its volumes if told so."""
-        for there in await self.list_ours(effect.cluster):
-            if there.identity.app == effect.app and not there.runs:
-                await self.remove(there.engine_id)
+        """Remove an app's networks, and its volumes if told so; what still uses them is spared."""
         await self.commons.remove(effect)
+
+    async def sweep_files(self, found: list[Found]) -> None:
+        """Remove the files of containers that are neither there nor being started."""
+        await self.files.keep_only({*(one.identity for one in found), *self._starting})
 
 
 @contextmanager

@@ -24,6 +24,7 @@ Kind = Literal[
     "invalid",  # The engine cannot make or start what was asked for.
     "forbidden",  # This node's policy does not allow it.
     "busy",  # A limit of this runner is reached.
+    "given up",  # It had not begun when nobody wanted it any more.
     "broken",  # The engine failed for a reason of its own.
 ]
 Step = Literal["look", "policy", "image", "network", "volume", "file", "create", "start"]

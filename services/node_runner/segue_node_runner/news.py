@@ -73,9 +73,11 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Inventory(msgspec.Struct, frozen=True):
-    """Every container of the cluster that the engine has, ended ones too."""
+    """Every container of the cluster that the engine has, ended ones too; who has what else."""
 
     found: list[Found]
+    networks_of: list[str] = []  # Apps that have networks here.
+    volumes_of: list[str] = []
 
 
 class ListFailed(msgspec.Struct, frozen=True):
@@ -126,4 +128,4 @@ class PullProgress(msgspec.Struct, frozen=True, kw_only=True):
     total_bytes: int = 0
 
 
-News = Running | Died | HealthChanged | Gone | Resync | Away
+News = Running | Died | HealthChanged | Gone | Resync | Away  # What the engine says by itself.

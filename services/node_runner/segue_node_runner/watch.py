@@ -181,11 +181,15 @@ class _Watch:
 
 
 async def died(engine: Engine, identity: Identity, engine_id: str, exit_code: int) -> Died:
-    """Find out how a container ended and what it said last; what cannot be had is left out."""
+    """Find out how a container ended and what it said last; what cannot be had is left out.
+
+    `exit_code` is what is known of it already; the engine's own word is better.
+    """
     oom, ran_s, logs = False, 0.0, list[str]()
     with contextlib.suppress(EngineError):
         if found := await engine.find(engine_id):
             oom, ran_s = found.oom, found.ran_s
+            exit_code = found.exit_code if found.exit_code is not None else exit_code
             logs = await streams.tail(engine.calls, engine_id)
     return Died(
         identity=identity,

@@ -50,10 +50,12 @@ class Machine:
         leads: bool = True,
         saves: bool = False,
         note: Callable[[Note], None] = lambda _: None,
+        seen: Callable[[Record], None] = lambda _: None,
         decode: Callable[[Stored], Record] = decode,
     ) -> None:
         self.core, self.instance, self.session = core, instance, session
-        self.leads, self.saves, self.note, self._decode = leads, saves, note, decode
+        self.leads, self.saves, self.note = leads, saves, note
+        self.seen, self._decode = seen, decode
         self.source = f"/segue/{core.service}/{instance}"
         self.read_to = 0  # Everything that this follower can get up to here is folded.
         self.target: int | None = None  # Caught up once `read_to` reaches it.
@@ -320,6 +322,7 @@ class Machine:
             return
         if record.id in self._awaiting:
             self._settle([record.id])
+        self.seen(record)
         try:
             self.core.fold(record)
         except Exception as error:  # noqa: BLE001 — one event must not stop every service for good.

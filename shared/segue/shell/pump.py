@@ -14,8 +14,10 @@ import anyio
 import msgspec
 import structlog
 
+from segue import telemetry
 from segue.bus import Bus, BusError
 from segue.core import Core
+from segue.envelope import Record
 from segue.shell.commands import Append, Beat, Command, Note, Perform, Save, Say
 from segue.shell.machine import Machine
 from segue.shell.what_if import Question, answer
@@ -52,6 +54,7 @@ class Pump:
             leads=leads,
             saves=saves,
             note=_note,
+            seen=self._seen,
         )
         self._kick = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -79,7 +82,10 @@ class Pump:
     async def _drive(self) -> None:
         while True:
             self._kick = anyio.Event()
-            for command in self.machine.step(time.monotonic()):
+            begun = time.monotonic()
+            commands = self.machine.step(begun)
+            telemetry.decided(len(commands), took_s=time.monotonic() - begun)
+            for command in commands:
                 self._carry_out(command)
             wake_at = self.machine.wake_at
             if wake_at is None:
@@ -102,9 +108,19 @@ class Pump:
                 self._tasks.start_soon(self._save, command)
 
     async def _append(self, command: Append) -> None:
+        begun = time.monotonic()
         outcome = await self.bus.append(command.messages, command.fence)
+        if outcome.kind == "stored":
+            telemetry.published(command.messages, took_s=time.monotonic() - begun)
+        else:
+            telemetry.not_stored(outcome)
         self.machine.wrote(command.number, outcome, time.monotonic())
         self._kick.set()
+
+    def _seen(self, record: Record) -> None:
+        if self.machine.caught_up:  # What is replayed was told about when it happened.
+            lag_s = self.machine.log_time(time.monotonic()) - record.time
+            telemetry.processed(record, lag_s=max(0.0, lag_s))
 
     async def _follow(self) -> None:
         async with aclosing(self.bus.follow(self.machine.read_to, self.subjects)) as stretches:

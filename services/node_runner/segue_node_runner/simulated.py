@@ -1,0 +1,274 @@
+"""An engine that runs nothing: the core's effects come to news after a while, as on a real one.
+
+For simulations and for hollow nodes, never for work. Time and chance are given: `at` calls
+something later, so one thread of virtual time drives it as well as an event loop does.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from segue_node_runner import news
+from segue_node_runner.effects import Examine, List, RemoveApp, Start, Stop
+from segue_node_runner.inventory import Found
+from segue_node_runner.labels import Identity
+
+At = Callable[..., Any]  # at(delay_s, call, *arguments)
+TIMEOUT_S = 3.0
+
+
+class Manner(msgspec.Struct):
+    """How the engine behaves. Durations in seconds, shares from 0 to 1."""
+
+    start_s: tuple[float, float] = (0.1, 0.4)
+    stop_s: tuple[float, float] = (0.02, 0.2)
+    look_s: tuple[float, float] = (0.002, 0.02)
+    pull_s: tuple[float, float] = (0.3, 3.0)
+    healthy_s: tuple[float, float] = (0.2, 1.0)
+    start_fails: float = 0.0
+    start_dies: float = 0.0  # The container ends within a second of its start.
+    late: float = 0.0  # A start gets no answer in time and works all the same.
+    cpu_millicores: int = 8_000
+    memory_bytes: int = 16 << 30
+
+
+class SimulatedEngine:
+    """The containers of one simulated host; `hear` is where its runner's news go."""
+
+    def __init__(
+        self, at: At, dice: random.Random, manner: Manner, clock: Callable[[], float]
+    ) -> None:
+        self.at, self.dice, self.manner, self.clock = at, dice, manner, clock
+        self.there: dict[Identity, Found] = {}
+        self.images: dict[str, None] = {}
+        self.frozen = self.away = False
+        self.hear: Callable[[Any], None] = lambda _: None
+        self.changed: Callable[[], None] = lambda: None
+        self._made = 0
+        self._waiting: list[Any] = []
+
+    def facts(self) -> news.Facts:
+        """Say what the host has."""
+        return news.Facts(
+            cpu_millicores=self.manner.cpu_millicores,
+            memory_bytes=self.manner.memory_bytes,
+            disk_bytes=100 << 30,
+            hostname="simulated",
+            platform="linux/amd64",
+            engine="simulated",
+            api_version="1.41",
+            live_restore=True,
+            images=sorted(self.images),
+            version="simulated",
+        )
+
+    def perform(self, effect: Any) -> None:
+        """Begin to carry out an effect."""
+        if self.frozen or self.away:
+            self._stuck(effect)
+            return
+        match effect:
+            case Start():
+                self._start(effect)
+            case Stop():
+                self.at(self._draw(self.manner.stop_s), self._stop, effect)
+            case List():
+                self.at(self._draw(self.manner.look_s), self._list)
+            case Examine():
+                self.at(self._draw(self.manner.look_s), self._examine, effect)
+            case RemoveApp():
+                self._remove_dead(effect.app)
+
+    def _stuck(self, effect: Any) -> None:
+        """Give no answer in time; a frozen engine does it all the same once it goes on."""
+        if self.frozen and isinstance(effect, Start | Stop):
+            self._waiting.append(effect)
+        match effect:
+            case Start():
+                failed = news.StartFailed(
+                    identity=effect.identity,
+                    step="start",
+                    kind="timeout",
+                    message="the engine gave no answer in time",
+                    passing=True,
+                )
+                self.at(TIMEOUT_S, self._tell, failed)
+            case Stop():
+                failed_stop = news.StopFailed(identity=effect.identity, message="no answer")
+                self.at(TIMEOUT_S, self._tell, failed_stop)
+            case List():
+                self.at(TIMEOUT_S, self._tell, news.ListFailed("no answer"))
+            case Examine():
+                self.at(TIMEOUT_S, self._examine, effect)
+
+    def _draw(self, span: tuple[float, float]) -> float:
+        return self.dice.uniform(*span)
+
+    def _tell(self, what: Any) -> None:
+        self.hear(what)
+
+    def _start(self, effect: Start) -> None:
+        wait_s = self._draw(self.manner.start_s)
+        pulled_s = 0.0
+        if effect.runs.image not in self.images:
+            pulled_s = self._draw(self.manner.pull_s)
+        if self.dice.random() < self.manner.start_fails:
+            failed = news.StartFailed(
+                identity=effect.identity, step="create", kind="invalid", message="simulated"
+            )
+            self.at(wait_s, self._tell, failed)
+            return
+        self.at(wait_s + pulled_s, self._up, effect, wait_s + pulled_s, pulled_s)
+
+    def _up(self, effect: Start, took_s: float, pulled_s: float) -> None:
+        if self.frozen or self.away:
+            self._stuck(effect)
+            return
+        self.images[effect.runs.image] = None
+        identity = effect.identity
+        found = self.there.get(identity)
+        adopted = found is not None
+        if found is None:
+            taken = [o for o, f in self.there.items() if o.slot_name == identity.slot_name]
+            if any(self.there[other].runs for other in taken):
+                conflict = news.StartFailed(
+                    identity=identity, step="create", kind="conflict", message="the name is taken"
+                )
+                self._tell(conflict)
+                return
+            for other in taken:
+                del self.there[other]
+            self._made += 1
+            found = Found(
+                identity=identity,
+                engine_id=f"{identity.slot_name}-{self._made}",
+                name=identity.slot_name,
+                cluster=effect.cluster,
+                state="running",
+                revision=effect.revision,
+                digest=effect.digest,
+                image=effect.runs.image,
+                health="starting" if effect.runs.health else "",
+                started_at=self.clock(),
+            )
+            self.there[identity] = found
+            self.changed()
+            self._go_on(effect, identity)
+        if self.dice.random() < self.manner.late:
+            late = news.StartFailed(
+                identity=identity, step="start", kind="timeout", message="late", passing=True
+            )
+            self._tell(late)
+            self.at(0.5, self._tell, news.Running(identity=identity, engine_id=found.engine_id))
+            return
+        self._tell(
+            news.StartDone(
+                identity=identity,
+                engine_id=found.engine_id,
+                found=found,
+                adopted=adopted,
+                took_s=took_s,
+                pulled_s=pulled_s,
+            )
+        )
+
+    def _go_on(self, effect: Start, identity: Identity) -> None:
+        if effect.runs.is_job:
+            self.at(self._draw((0.5, 3.0)), self.end, identity, 0)
+        elif self.dice.random() < self.manner.start_dies:
+            self.at(self._draw((0.0, 1.0)), self.end, identity, 1)
+        elif effect.runs.health is not None:
+            self.at(self._draw(self.manner.healthy_s), self.judge, identity, "healthy")
+
+    def judge(self, identity: Identity, health: str) -> None:
+        """Let a container's health check come to an answer."""
+        found = self.there.get(identity)
+        if found is None or not found.runs or found.health == health:
+            return
+        streak = 0 if health == "healthy" else 3
+        self.there[identity] = msgspec.structs.replace(found, health=health, streak=streak)
+        if not self.away:
+            self._tell(
+                news.HealthChanged(
+                    identity=identity,
+                    engine_id=found.engine_id,
+                    healthy=health == "healthy",
+                    streak=streak,
+                    output="simulated",
+                )
+            )
+
+    def end(self, identity: Identity, exit_code: int, *, oom: bool = False) -> None:
+        """Let a container end by itself."""
+        found = self.there.get(identity)
+        if found is None or not found.runs:
+            return
+        self.there[identity] = msgspec.structs.replace(
+            found, state="exited", exit_code=exit_code, oom=oom, health="", finished_at=self.clock()
+        )
+        self.changed()
+        if not self.away and not self.frozen:
+            self.at(0.02, self._tell, self._death(self.there[identity]))
+
+    @staticmethod
+    def _death(found: Found) -> news.Died:
+        return news.Died(
+            identity=found.identity,
+            engine_id=found.engine_id,
+            exit_code=found.exit_code or 0,
+            oom=found.oom,
+            ran_s=found.ran_s,
+        )
+
+    def _stop(self, effect: Stop) -> None:
+        if self.frozen or self.away:
+            self._stuck(effect)
+            return
+        self.there.pop(effect.identity, None)
+        self.changed()
+        done = news.StopDone(identity=effect.identity, engine_id=effect.engine_id, exit_code=143)
+        self._tell(done)
+
+    def _list(self) -> None:
+        if self.frozen or self.away:
+            self._tell(news.ListFailed("no answer"))
+        else:
+            self._tell(news.Inventory(list(self.there.values())))
+
+    def _examine(self, effect: Examine) -> None:
+        found = self.there.get(effect.identity)
+        if found is not None:
+            self._tell(self._death(found))
+
+    def _remove_dead(self, app: str) -> None:
+        for identity, found in list(self.there.items()):
+            if identity.app == app and not found.runs:
+                del self.there[identity]
+
+    # Faults.
+
+    def set_away(self, *, away: bool) -> None:
+        """Stop or start the engine; its containers run on (live-restore)."""
+        self.away = away
+        self._tell(news.Away("simulated") if away else news.Resync())
+
+    def set_frozen(self, *, frozen: bool) -> None:
+        """Freeze the engine, or let it go on with all that it was asked meanwhile."""
+        self.frozen = frozen
+        self._tell(news.Condition("frozen" if frozen else "well", "simulated"))
+        if not frozen:
+            waiting, self._waiting = self._waiting, []
+            for effect in waiting:
+                self.perform(effect)
+
+    def lose_power(self) -> None:
+        """End every container with its host; nothing is said of it."""
+        for identity, found in self.there.items():
+            if found.runs:
+                self.there[identity] = msgspec.structs.replace(
+                    found, state="exited", exit_code=255, health="", finished_at=self.clock()
+                )
+        self._waiting, self.frozen, self.away = [], False, False
+        self.changed()

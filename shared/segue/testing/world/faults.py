@@ -1,0 +1,183 @@
+"""What breaks, how often, and for how long: kinds and rates are drawn anew for each seed.
+
+Every fault ends by itself; `heal` ends those that last. After it nothing breaks any more.
+"""
+
+from collections.abc import Callable
+
+from segue.testing.world.bus import Trouble
+from segue.testing.world.hosts import Cluster, Host
+from segue.testing.world.process import Process
+from segue.testing.world.sim import Sim
+
+
+class Faults:
+    """The saboteur of one run."""
+
+    def __init__(self, sim: Sim, cluster: Cluster, *, every_s: float = 4.0) -> None:
+        self.sim, self.cluster, self.every_s = sim, cluster, every_s
+        self.over = False
+        kinds: list[Callable[[], None]] = [
+            self._kill,
+            self._freeze,
+            self._cut,
+            self._bus_down,
+            self._election,
+            self._engine_away,
+            self._engine_frozen,
+            self._container_dies,
+            self._container_sickens,
+            self._power_loss,
+        ]
+        self.kinds = [kind for kind in kinds if sim.chance(0.6)] or kinds
+        dice = sim.between
+        cluster.bus.trouble = Trouble(
+            ack_lost=dice(0, 0.1),
+            write_lost=dice(0, 0.05),
+            write_late=dice(0, 0.03),
+            core_lost=dice(0, 0.2),
+            core_doubled=dice(0, 0.1),
+            slow=dice(0, 0.1),
+            lag=dice(0, 0.02),
+        )
+        for host in cluster.hosts:
+            host.engine.manner.start_fails = dice(0, 0.05)
+            host.engine.manner.start_dies = dice(0, 0.1)
+            host.engine.manner.late = dice(0, 0.05)
+        self._next()
+
+    def _next(self) -> None:
+        self.sim.at(self.sim.random.expovariate(1 / self.every_s), self._strike)
+
+    def _strike(self) -> None:
+        if self.over:
+            return
+        kind = self.sim.random.choice(self.kinds)
+        self.sim.mark(f"fault.{kind.__name__.lstrip('_')}")
+        kind()
+        self._next()
+
+    def heal(self) -> None:
+        """Let everything be well from now on."""
+        self.over = True
+        cluster = self.cluster
+        cluster.bus.trouble = Trouble()
+        cluster.bus.electing = False
+        if cluster.bus.down:
+            cluster.bus.set_down(down=False)
+        for name in list(cluster.bus.cut):
+            cluster.bus.set_cut(name, cut=False)
+        for host in cluster.hosts:
+            host.engine.manner.start_fails = host.engine.manner.start_dies = 0.0
+            host.engine.manner.late = 0.0
+            if host.engine.frozen:
+                host.engine.set_frozen(frozen=False)
+            if host.engine.away:
+                host.engine.set_away(away=False)
+            if not host.powered:
+                host.power_on()
+        for process in cluster.processes:
+            if process.frozen:
+                process.thaw()
+            cluster.restart(process)
+
+    # The kinds.
+
+    def _process(self) -> Process:
+        return self.sim.random.choice(self.cluster.processes)
+
+    def _host(self) -> Host:
+        return self.sim.random.choice(self.cluster.hosts)
+
+    def _kill(self) -> None:
+        process = self._process()
+        process.kill()
+        self.sim.at(self.sim.between(0.3, 4), self.cluster.restart, process)
+
+    def _freeze(self) -> None:
+        process = self._process()
+        if process.frozen or not process.alive:
+            return
+        process.freeze()
+        run = process.run
+
+        def thaw() -> None:
+            if process.frozen and process.run == run:
+                process.thaw()
+
+        self.sim.at(self.sim.between(0.5, 10), thaw)
+
+    def _cut(self) -> None:
+        hosts = [*(host.name for host in self.cluster.hosts), "control-0", "control-1"]
+        name = self.sim.random.choice(hosts)
+        self.cluster.bus.set_cut(name, cut=True)
+
+        def mend() -> None:
+            if name in self.cluster.bus.cut:
+                self.cluster.bus.set_cut(name, cut=False)
+
+        self.sim.at(self.sim.between(0.5, 20), mend)
+
+    def _bus_down(self) -> None:
+        bus = self.cluster.bus
+        if bus.down:
+            return
+        bus.set_down(down=True)
+
+        def up() -> None:
+            if bus.down:
+                bus.set_down(down=False)
+
+        self.sim.at(self.sim.between(0.1, 10), up)
+
+    def _election(self) -> None:
+        bus = self.cluster.bus
+        bus.electing = True
+
+        def elected() -> None:
+            bus.electing = False
+
+        self.sim.at(self.sim.between(4, 9), elected)
+
+    def _engine_away(self) -> None:
+        engine = self._host().engine
+        if engine.away or engine.frozen:
+            return
+        engine.set_away(away=True)
+
+        def back() -> None:
+            if engine.away:
+                engine.set_away(away=False)
+
+        self.sim.at(self.sim.between(0.2, 10), back)
+
+    def _engine_frozen(self) -> None:
+        engine = self._host().engine
+        if engine.away or engine.frozen:
+            return
+        engine.set_frozen(frozen=True)
+
+        def thaw() -> None:
+            if engine.frozen:
+                engine.set_frozen(frozen=False)
+
+        self.sim.at(self.sim.between(0.5, 10), thaw)
+
+    def _container_dies(self) -> None:
+        engine = self._host().engine
+        running = [identity for identity, found in engine.there.items() if found.runs]
+        if running:
+            oom = self.sim.chance(0.3)
+            engine.end(self.sim.random.choice(running), 137 if oom else 1, oom=oom)
+
+    def _container_sickens(self) -> None:
+        engine = self._host().engine
+        healthy = [i for i, found in engine.there.items() if found.health == "healthy"]
+        if healthy:
+            engine.judge(self.sim.random.choice(healthy), "unhealthy")
+
+    def _power_loss(self) -> None:
+        host = self._host()
+        if host.powered:
+            host.lose_power()
+            self.sim.at(self.sim.between(3, 30), host.power_on)

@@ -1,0 +1,126 @@
+"""The simulated cluster: control processes in two copies, hosts with engines, and their faults.
+
+This is the only part of `segue.testing` that knows the services: it puts their real cores into
+simulated processes.
+"""
+
+from typing import Any
+
+import msgspec
+from segue_deployer.core import Deployer
+from segue_health_monitor.core import HealthMonitor
+from segue_node_runner.core import NodeRunner, follows
+from segue_node_runner.effects import GiveWay
+from segue_node_runner.simulated import Manner, SimulatedEngine
+from segue_scheduler.core import Scheduler
+
+from segue.beats import NODE_BEAT_EVERY_S, NODE_BEATS, NodeBeat
+from segue.testing.world.bus import EPOCH_S, SimBus
+from segue.testing.world.process import Decoded, Process
+from segue.testing.world.sim import Sim
+
+_NODE_BEAT = msgspec.json.Decoder(NodeBeat)
+
+
+class Host:
+    """A machine with an engine and a node runner."""
+
+    def __init__(self, sim: Sim, bus: SimBus, decoded: Decoded, name: str, manner: Manner) -> None:
+        self.sim, self.bus, self.name, self.powered = sim, bus, name, True
+        self.engine = SimulatedEngine(sim.at, sim.random, manner, lambda: EPOCH_S + sim.now)
+        self._sessions = 0
+        self.runner = Process(
+            sim,
+            bus,
+            decoded,
+            name=f"runner-{name}",
+            host=name,
+            make=self._core,
+            leads=False,
+            subjects=follows(name),
+            perform=self._perform,
+        )
+        self.engine.hear = self.runner.hear
+        self.sim.at(sim.between(0, NODE_BEAT_EVERY_S), self._beat)
+        self.begin()
+
+    def _core(self) -> NodeRunner:
+        self._sessions += 1
+        return NodeRunner(self.name, f"{self.name}-{self._sessions}")
+
+    def begin(self) -> None:
+        """Tell a fresh runner what its engine is."""
+        self.runner.hear(self.engine.facts())
+
+    def _perform(self, process: Process, effect: Any) -> None:
+        if isinstance(effect, GiveWay):
+            process.kill()
+            return
+        self.engine.perform(effect)
+
+    def _beat(self) -> None:
+        self.sim.at(NODE_BEAT_EVERY_S, self._beat)
+        if self.runner.alive and not self.runner.frozen:
+            beat = NodeBeat(self.name, f"{self.name}-{self._sessions}")
+            data = msgspec.json.encode(beat)
+            self.bus.tell(self.name, f"beat.node_runner.{self.name}", data)
+
+    def restart_runner(self) -> None:
+        """Start the runner again; it finds what runs."""
+        if self.powered and not self.runner.alive:
+            self.runner.start()
+            self.begin()
+
+    def lose_power(self) -> None:
+        """Everything on the host ends at once."""
+        self.powered = False
+        self.runner.kill()
+        self.engine.lose_power()
+
+    def power_on(self) -> None:
+        """The host comes back, if it was off; nothing runs there but its runner."""
+        self.powered = True
+        self.restart_runner()
+
+
+class Cluster:
+    """Deployer, scheduler and health monitor in copies, and hosts."""
+
+    def __init__(
+        self, sim: Sim, *, nodes: int = 5, copies: int = 2, manner: Manner | None = None
+    ) -> None:
+        self.sim, self.bus, self.decoded = sim, SimBus(sim), Decoded()
+        self.control: list[Process] = []
+        for copy in range(copies):
+            host = f"control-{copy}"
+            for core in (Deployer, Scheduler, HealthMonitor):
+                listens = [NODE_BEATS] if core is HealthMonitor else []
+                process = Process(
+                    sim,
+                    self.bus,
+                    self.decoded,
+                    name=f"{core.service}-{copy}",
+                    host=host,
+                    make=core,
+                    hears=listens,
+                    read_news=_NODE_BEAT.decode,
+                )
+                self.control.append(process)
+        self.hosts = [
+            Host(sim, self.bus, self.decoded, f"n{n}", manner or Manner()) for n in range(nodes)
+        ]
+
+    @property
+    def processes(self) -> list[Process]:
+        """Every process, node runners too."""
+        return [*self.control, *(host.runner for host in self.hosts)]
+
+    def restart(self, process: Process) -> None:
+        """Start a dead process again, as its supervisor does."""
+        if process.alive:
+            return
+        for host in self.hosts:
+            if host.runner is process:
+                host.restart_runner()
+                return
+        process.start()

@@ -1,0 +1,89 @@
+"""The simulated people and programs: what they ask for at random, and what they should get."""
+
+import json
+
+import msgspec
+
+from segue.envelope import encode
+from segue.events import Event
+from segue.events.deploy import DeployRequested, RemovalRequested
+from segue.events.node import NodeCordonRequested, NodeUncordonRequested
+from segue.events.scale import ScaleRequested
+from segue.log import Message
+from segue.testing.world.bus import SimBus
+from segue.testing.world.sim import Sim
+
+APPS = ("shop", "blog", "bank")
+SERVICES = ("web", "db", "job")
+
+
+class People:
+    """Ask for things, now and then for nonsense."""
+
+    def __init__(self, sim: Sim, bus: SimBus, slots: int, nodes: list[str]) -> None:
+        self.sim, self.bus, self.slots, self.nodes = sim, bus, slots, nodes
+        self._asked = 0
+
+    def say(self, event: Event) -> None:
+        """Publish a request as any program does."""
+        self._asked += 1
+        event_id = f"ask-{self._asked}"
+        self.bus.say([encode(event, id=event_id, source="/people", time=self.bus.time)])
+
+    def ask(self) -> None:
+        """Ask for one thing at random."""
+        dice = self.sim.random
+        app = dice.choice(APPS)
+        match dice.randrange(12):
+            case 0 | 1 | 2 | 3:
+                self.say(DeployRequested(app=app, compose=self.compose()))
+            case 4 | 5 | 6:
+                replicas = dice.randint(0, self.slots // 2)
+                self.say(ScaleRequested(app=app, service="web", replicas=replicas))
+            case 7:
+                self.say(RemovalRequested(app=app))
+            case 8:
+                self.say(NodeCordonRequested(node=dice.choice(self.nodes)))
+            case 9:
+                self.say(NodeUncordonRequested(node=dice.choice(self.nodes)))
+            case 10:
+                self.bare(f"deploy.requested.{app}", self.compose())
+            case _:
+                self.babble(app)
+
+    def compose(self) -> dict[str, object]:
+        """Make a Compose document."""
+        dice = self.sim.random
+        web: dict[str, object] = {
+            "image": f"web:{dice.randint(1, 3)}",
+            "deploy": {
+                "replicas": dice.randint(1, self.slots // 2),
+                "resources": {"reservations": {"cpus": "0.5", "memory": "64M"}},
+            },
+        }
+        services: dict[str, object] = {"web": web}
+        if dice.random() < 0.5:
+            db: dict[str, object] = {"image": "db:1", "healthcheck": {"test": ["CMD", "true"]}}
+            if dice.random() < 0.3:
+                db["volumes"] = ["data:/data"]
+            services["db"] = db
+            if dice.random() < 0.5:
+                web["depends_on"] = {"db": {"condition": "service_healthy"}}
+        if dice.random() < 0.2:
+            services["agent"] = {"image": "agent:1", "deploy": {"mode": "global"}}
+        return {"services": services, "volumes": {"data": {}}}
+
+    def bare(self, subject: str, body: dict[str, object]) -> None:
+        """Publish JSON without an envelope."""
+        self._asked += 1
+        self.bus.say([Message(subject, f"ask-{self._asked}", msgspec.json.encode(body))])
+
+    def babble(self, app: str) -> None:
+        """Publish what nobody can read, or what nobody can grant."""
+        self.sim.mark("babble")
+        dice = self.sim.random
+        self._asked += 1
+        nonsense = dice.choice(
+            [b"\xff\xfe", b"{", b"[]", json.dumps({"services": {"web": {}}}).encode()]
+        )
+        self.bus.say([Message(f"deploy.requested.{app}", f"ask-{self._asked}", nonsense)])
