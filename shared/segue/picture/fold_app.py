@@ -13,15 +13,23 @@ from segue.events.deploy import (
     DeployAccepted,
     DeployCompleted,
     DeployFailed,
+    DeployRejected,
     DeployRequested,
     RemovalAccepted,
     RemovalCompleted,
+    RemovalRejected,
     RemovalRequested,
 )
 from segue.events.event import EventRejected
 from segue.events.leader import LeaderElected
-from segue.events.node import NodeCordonRequested, NodeUncordonRequested
-from segue.events.scale import ScaleAccepted, ScaleRequested
+from segue.events.node import (
+    NodeCordoned,
+    NodeCordonRequested,
+    NodeRequestRejected,
+    NodeUncordoned,
+    NodeUncordonRequested,
+)
+from segue.events.scale import ScaleAccepted, ScaleRejected, ScaleRequested
 from segue.events.service import ServiceFlapping, ServiceSteady
 from segue.picture.state import App, Leader, Request, Service
 from segue.spec import digest
@@ -29,9 +37,27 @@ from segue.spec import digest
 if TYPE_CHECKING:
     from segue.picture.picture import Picture
 
+ANSWERED_KEPT = 1_000
+ANSWERS = frozenset(
+    kind.type
+    for kind in (
+        DeployAccepted,
+        DeployRejected,
+        RemovalAccepted,
+        RemovalRejected,
+        ScaleAccepted,
+        ScaleRejected,
+        NodeCordoned,
+        NodeUncordoned,
+        NodeRequestRejected,
+    )
+)
+
 
 def request(picture: "Picture", record: Record, event: Any) -> None:
-    """Keep a request until an event names it as its cause."""
+    """Keep a request until its answer; one that comes again is the same request."""
+    if record.id in picture.state.answered or record.id in picture.state.requests:
+        return
     picture.state.requests[record.id] = Request(
         sequence=record.sequence,
         time=record.time,
@@ -40,6 +66,15 @@ def request(picture: "Picture", record: Record, event: Any) -> None:
         cause=record.as_cause(),
         actor=record.actor,
     )
+
+
+def answer(picture: "Picture", record: Record) -> None:
+    """Close the request that an answer names as its cause."""
+    state = picture.state
+    if record.event.type in ANSWERS and state.requests.pop(record.cause, None) is not None:
+        state.answered[record.cause] = None
+        if len(state.answered) > ANSWERED_KEPT:
+            del state.answered[next(iter(state.answered))]
 
 
 def deploy_accepted(picture: "Picture", record: Record, event: DeployAccepted) -> None:

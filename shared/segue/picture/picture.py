@@ -59,8 +59,7 @@ class Picture:
             return
         state.sequence = record.sequence
         state.time = max(state.time, record.time)
-        if record.cause and record.cause in state.requests:
-            del state.requests[record.cause]
+        fold_app.answer(self, record)
         fold = _FOLDS.get(record.event.type)
         if fold is not None:
             fold(self, record, record.event)

@@ -179,4 +179,5 @@ class State(msgspec.Struct, omit_defaults=True):
     nodes: dict[str, Node] = {}
     leaders: dict[str, Leader] = {}
     requests: dict[str, Request] = {}  # By event id.
+    answered: dict[str, None] = {}  # Ids of the last requests that were answered.
     unreadable: dict[int, tuple[str, str]] = {}  # Sequence: subject, reason.
