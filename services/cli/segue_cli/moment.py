@@ -37,16 +37,23 @@ def moment(text: str, now: float) -> Moment:
 
 def time_of(text: str, now: float) -> float:
     """Read a time, or raise `MomentError`. A clock time is the last such one that is over."""
+    try:
+        time = _time_of(text, now)
+    except (ValueError, OverflowError, OSError):
+        time = -1.0
+    if time < 0:
+        raise MomentError(f"{text!r} is not a time; write {FORMS}")
+    return time
+
+
+def _time_of(text: str, now: float) -> float:
     if text == "now":
         return now
     if _AGO.fullmatch(text):
         return now - sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(text))
-    try:
-        if _CLOCK.fullmatch(text):
-            return _at_clock(text, now)
-        return dt.datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError, OSError):
-        raise MomentError(f"{text!r} is not a time; write {FORMS}") from None
+    if _CLOCK.fullmatch(text):
+        return _at_clock(text, now)
+    return dt.datetime.fromisoformat(text).timestamp()
 
 
 def _at_clock(text: str, now: float) -> float:

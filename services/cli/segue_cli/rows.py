@@ -86,6 +86,7 @@ TONES: dict[str, Tone] = {
     "idle": "dim",
     "left": "dim",
     "failed": "bad",
+    "down": "bad",
     "flapping": "bad",
     "lost": "bad",
     "broken": "bad",
@@ -112,7 +113,7 @@ def _service(picture: Picture, app: App, service: Service, wanted: list[int]) ->
     filled = [service.slots[n].container for n in wanted if n in service.slots]
     up = [c for c in filled if c is not None and works(picture, service, c)]
     old = [c for c in up if c.digest != service.digest]
-    state = _service_state(app, service, missing=len(wanted) - len(up), old=len(old))
+    state = _service_state(app, service, up=len(up), missing=len(wanted) - len(up), old=len(old))
     note = ""
     if state == "failed":
         note = app.reason
@@ -133,7 +134,7 @@ def _service(picture: Picture, app: App, service: Service, wanted: list[int]) ->
     )
 
 
-def _service_state(app: App, service: Service, *, missing: int, old: int) -> str:
+def _service_state(app: App, service: Service, *, up: int, missing: int, old: int) -> str:
     if app.phase == "removing" or not service.wanted:
         return "removing"
     if service.flapping_since:
@@ -143,7 +144,7 @@ def _service_state(app: App, service: Service, *, missing: int, old: int) -> str
     if missing and app.phase == "failed" and f"{service.name}." in app.reason:
         return "failed"
     if missing:
-        return "degraded"
+        return "degraded" if up else "down"
     if old:
         return "updating"
     if service.spec.is_job:

@@ -35,10 +35,10 @@ def tell(record: Record) -> Told:
 
 
 def about(event: Event) -> str:
-    """Name what an event is about: `shop/web.3`, `shop`, `node-a`."""
+    """Name what an event is about: `shop/web.3`, `shop`, `node-a`; else its noun."""
     values = {field: str(getattr(event, field)) for field in event.scope}
     if "app" not in values:
-        return " ".join(values.values())
+        return " ".join(values.values()) or event.type.partition(".")[0]
     name = values["app"]
     name += f"/{values['service']}" if "service" in values else ""
     return name + (f".{values['slot']}" if "slot" in values else "")

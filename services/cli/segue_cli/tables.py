@@ -93,6 +93,7 @@ def print_json(rows: Iterable[object]) -> None:
     """Print one JSON value a line."""
     for row in rows:
         print(msgspec.json.encode(row).decode())
+    sys.stdout.flush()
 
 
 def note(text: str) -> None:

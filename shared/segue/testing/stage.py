@@ -41,7 +41,11 @@ class Stage(Board):
     def join(self, *names: str, **facts: Any) -> None:
         """Have nodes join."""
         for name in names:
-            given: dict[str, Any] = {"cpu_millicores": 4000, "memory_bytes": 8 * GIB, "version": "0.1.0"} | facts
+            given: dict[str, Any] = {
+                "cpu_millicores": 4000,
+                "memory_bytes": 8 * GIB,
+                "version": "0.1.0",
+            } | facts
             self.say(NodeJoined(node=name, session=f"s-{name}", **given))
         self.play()
 
