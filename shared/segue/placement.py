@@ -12,13 +12,27 @@ import msgspec
 from segue.picture.state import Node
 from segue.spec import ServiceSpec
 
-_FORM = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*(==|!=)\s*(.*?)\s*")
+_FORM = re.compile(r"\s*([\w./-]+)\s*(==|!=)\s*(.*?)\s*")
+_ARCH = "node.platform.arch"
+_SYSTEMS = ("darwin", "freebsd", "linux", "windows")
+_ALSO_CALLED = {"x86_64": "amd64", "aarch64": "arm64"}  # As the kernel says it, and Swarm.
+
+
+def _platform(text: str) -> tuple[str, str, str]:
+    """Read `os[/arch[/variant]]` or `arch`, as the engine does; what is not said is empty."""
+    parts = text.split("/")
+    if parts[0] not in _SYSTEMS and len(parts) == 1:
+        parts = ["", *parts]
+    system, arch, variant = [*parts, "", ""][:3]
+    return system, _ALSO_CALLED.get(arch, arch), variant
+
+
 _FACTS: dict[str, Callable[[Node], str]] = {
     "node.id": lambda node: node.name,
     "node.hostname": lambda node: node.facts.hostname,
     "node.role": lambda node: node.facts.labels.get("role", "worker"),
-    "node.platform.os": lambda node: node.facts.platform.partition("/")[0],
-    "node.platform.arch": lambda node: node.facts.platform.partition("/")[2],
+    "node.platform.os": lambda node: _platform(node.facts.platform)[0],
+    _ARCH: lambda node: _platform(node.facts.platform)[1],
 }
 _LABELS = ("node.labels.", "engine.labels.")
 
@@ -36,7 +50,8 @@ class Constraint(msgspec.Struct, frozen=True):
 
     def holds(self, node: Node) -> bool:
         """Tell whether the node may be used."""
-        return (fact(node, self.key) == self.value) is self.equal
+        value = _ALSO_CALLED.get(self.value, self.value) if self.key == _ARCH else self.value
+        return (fact(node, self.key) == value) is self.equal
 
     def __str__(self) -> str:
         return f"{self.key} {'==' if self.equal else '!='} {self.value}"
@@ -71,9 +86,16 @@ def fact(node: Node, key: str) -> str:
 
 
 def allows(spec: ServiceSpec, node: Node) -> str:
-    """Give the reason why a service may never run on this node, or the empty string."""
+    """Give the reason why a service may never run on this node, or the empty string.
+
+    It never raises: one app's constraint that this version cannot read must not stop all others.
+    """
     for text in spec.placement.constraints:
-        if not constraint(text).holds(node):
+        try:
+            holds = constraint(text).holds(node)
+        except ConstraintError as error:
+            return f"a constraint cannot be read: {error}"
+        if not holds:
             return f"constraint {text} does not hold"
     platform = spec.placement.platform
     if platform and not _same_platform(platform, node.facts.platform):
@@ -82,5 +104,6 @@ def allows(spec: ServiceSpec, node: Node) -> str:
 
 
 def _same_platform(wanted: str, has: str) -> bool:
-    """Compare `os/arch[/variant]`; what is not said matches, as the engine does it."""
-    return all(a == b for a, b in zip(wanted.split("/"), has.split("/"), strict=False))
+    """Compare platforms; what one of them does not say matches."""
+    pairs = zip(_platform(wanted), _platform(has), strict=True)
+    return all(a == b for a, b in pairs if a and b)
