@@ -1,5 +1,6 @@
 """The vocabulary keeps its own rules: one spelling, one meaning, one place for each event."""
 
+import ast
 import inspect
 import re
 import sys
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 from segue.events import REGISTRY, Event, ring, subjects
 from segue.events.container import ContainerFailed
+from segue.events.leader import LeaderElected
 from segue.ids import is_token
 
 SERVICES = Path(__file__).parents[2] / "services"
@@ -74,6 +76,30 @@ def test_who_is_said_to_react_does(event: type[Event]) -> None:
                 path.name for path in SERVICES.iterdir() if path.name.replace("_", " ") in said
             }
             assert named <= set(ring.RING[event].followers), sentence
+
+
+def named(kind: type[ast.Call] | type[ast.MatchClass]) -> dict[str, set[str]]:
+    """Give, by class, the services whose code constructs it, or matches it."""
+    found: dict[str, set[str]] = {}
+    for folder in SERVICES.iterdir():
+        for path in folder.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, kind):
+                    what = node.func if isinstance(node, ast.Call) else node.cls
+                    found.setdefault(ast.unparse(what).split(".")[-1], set()).add(folder.name)
+    return found
+
+
+def test_the_ring_is_what_the_code_does() -> None:
+    """Authors make the event; whoever matches it follows it. A person may say what anyone may."""
+    made, matched = named(ast.Call), named(ast.MatchClass)
+    for event, place in ring.RING.items():
+        if event is LeaderElected:  # The shell says it for the services that it leads.
+            continue
+        authors = {service for service in made.get(event.__name__, set()) if service != "cli"}
+        assert authors == set(place.authors) - {ring.ANYONE}, f"who says {event.type}?"
+        followers = matched.get(event.__name__, set()) - {"cli"}
+        assert followers <= set(place.followers), f"who follows {event.type}?"
 
 
 @EVENTS
