@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     ),
     "Cluster": (
         Command("up", "up:up", "Run everything on this host: bus, services, node."),
-        Command("down", "up:down", "Stop what `segue up` started; containers go on."),
+        Command("down", "down:down", "Stop what `segue up` started; containers go on."),
         Command("doctor", "doctor:doctor", "Check bus, services, nodes, and say what to do."),
         Command("cordon", "requests:cordon", "Let no new containers go to a node."),
         Command("uncordon", "requests:uncordon", "Let a node be used again."),

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from segue_cli.errors import FailedError
+
 
 class DataDir:
     """One data directory. Two `segue up` never hold the same one."""
@@ -48,9 +50,19 @@ class DataDir:
                 return int(said) if said.isdigit() else 0
         return None
 
+    def make(self) -> None:
+        """Make it if it is not there, or say why that cannot be."""
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FailedError(
+                f"the data directory {self.path} cannot be made: {error.strerror}",
+                "choose another with --data or SEGUE_DATA",
+            ) from error
+
     def hold(self) -> int | None:
         """Take the lock until this process ends; give its descriptor, None when it is taken."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.make()
         descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

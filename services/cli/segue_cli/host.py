@@ -1,0 +1,214 @@
+"""Everything that one `segue up` runs on its host: a bus unless there is one, services, a node.
+
+Begins with the bus, ends with it. The services need nothing of this: each is a process of its own
+that would run as well without. What it stops is the control plane; containers go on.
+"""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import anyio
+import anyio.abc
+from segue.bus import Bus, BusError, BusUnreachableError, Settings, connect, settings
+from segue.envelope import Record
+
+from segue_cli import embedded
+from segue_cli.connect import host, quiet
+from segue_cli.datadir import DataDir
+from segue_cli.errors import FailedError, InvalidError
+from segue_cli.plane import LEADING, NODE_RUNNER, Plane
+from segue_cli.reading import sight
+from segue_cli.supervisor import Program, Supervisor
+
+BUS_WITHIN_S = 20.0
+HELD_TRIES = 6
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a `segue up` was asked to run."""
+
+    place: DataDir
+    node: str | None  # None: no node here.
+    node_arguments: tuple[str, ...] = ()
+    nats: str | None = None  # An existing bus; None, and no context: one of its own.
+    context: str | None = None
+    port: int | None = None
+
+    @property
+    def services(self) -> list[str]:
+        """Name the services, in the order of their start."""
+        return [*LEADING, *([NODE_RUNNER] if self.node else [])]
+
+    @property
+    def embeds(self) -> bool:
+        """It runs a bus of its own."""
+        return not (self.nats or self.context)
+
+
+class Watcher:
+    """Is told what a host does; shows it or not."""
+
+    folds = False  # It wants the picture of the whole cluster.
+
+    def note(self, text: str) -> None:
+        """Hear of something that a person may want to know."""
+
+    def show(self, record: Record) -> None:
+        """Hear of an event of the log."""
+
+    def ready(self, there: "Host", took_s: float) -> None:
+        """Hear that everything is up."""
+
+    async def watch(self, there: "Host") -> None:
+        """Show it as it runs, until cancelled."""
+
+
+class Host:
+    """What runs. `run` ends only by cancellation or an error."""
+
+    def __init__(self, wanted: Wanted, watcher: Watcher) -> None:
+        self.wanted, self.watcher = wanted, watcher
+        self.place = wanted.place
+        self.url = ""
+        self.supervisor = Supervisor(self.place.children, self._note)
+        self.plane: Plane | None = None
+
+    async def run(self) -> None:
+        """Take the data directory, start everything, keep it running."""
+        quiet()
+        _check_packages(self.wanted.services)
+        held = await _hold(self.place)
+        began = anyio.current_time()
+        try:
+            for name in await self.supervisor.end_leftovers():
+                self.watcher.note(f"ended a {name} that had outlived its supervisor")
+            async with anyio.create_task_group() as tasks:
+                try:
+                    await self._serve(tasks, began)
+                finally:
+                    tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._stop()
+            os.close(held)
+
+    async def _serve(self, tasks: anyio.abc.TaskGroup, began: float) -> None:
+        chosen = await self._start_bus(tasks)
+        async with await self._connected(chosen) as bus:
+            await bus.set_up(embedded.plan(self.place) if self.wanted.embeds else None)
+            head = await bus.head()
+            plane = self.plane = Plane(bus, node=self.wanted.node, after=head.last)
+            if self.watcher.folds:
+                plane.picture = (await sight(bus)).picture
+            async with anyio.create_task_group() as watching:
+                watching.start_soon(plane.hear_leaders)
+                watching.start_soon(self._follow, plane)
+                watching.start_soon(self.watcher.watch, self)
+                tasks.start_soon(self.supervisor.rotate_logs)
+                for name in self.wanted.services:
+                    tasks.start_soon(self.supervisor.keep, self._service(name))
+                await plane.until_ready(self.wanted.services)
+                self.watcher.ready(self, anyio.current_time() - began)
+                await anyio.sleep_forever()
+
+    async def _follow(self, plane: Plane) -> None:
+        """Follow the log; whoever only looks must stop nobody when it cannot."""
+        try:
+            await plane.follow(self.watcher.show)
+        except BusError as error:
+            self.watcher.note(f"the log is not followed any longer: {error}")
+
+    async def _start_bus(self, tasks: anyio.abc.TaskGroup) -> Settings:
+        if not self.wanted.embeds:
+            chosen = settings(self._env(), url=self.wanted.nats)
+            self.url = chosen.shown_url
+            return chosen
+        port = embedded.choose_port(self.place, self.wanted.port)
+        self.url = f"nats://127.0.0.1:{port}"
+        await tasks.start(self.supervisor.keep, embedded.program(self.place, port))
+        return Settings(url=self.url)
+
+    async def _connected(self, chosen: Settings) -> Bus:
+        """Connect as soon as the bus is there; a bus of one's own that dies is told of at once."""
+        give_up_at = anyio.current_time() + BUS_WITHIN_S
+        while True:
+            try:
+                bus = await connect(chosen, name=f"up.{host()}", wait=False)
+            except BusUnreachableError:
+                server = self.supervisor.programs.get(embedded.NAME)
+                if server is None or anyio.current_time() > give_up_at:
+                    raise
+                if server.restarts or not server.pid:
+                    raise FailedError(
+                        "\n  ".join(["the bus does not start:", *server.last_words()]),
+                        f"its log: {server.log}",
+                    ) from None
+                await anyio.sleep(0.02)
+            else:
+                if self.wanted.embeds:
+                    self.place.bus_url.write_text(f"{self.url}\n", encoding="utf-8")
+                return bus
+
+    def _service(self, name: str) -> Program:
+        command = [sys.executable, "-m", f"segue_{name}"]
+        if name == NODE_RUNNER and self.wanted.node:
+            command += ["--node", self.wanted.node, *self.wanted.node_arguments]
+        return Program(name, command, self._env(), self.place.log(name))
+
+    def _env(self) -> dict[str, str]:
+        """Give what services find in their environment: which bus, and nothing of another."""
+        if self.wanted.embeds:
+            env = {k: v for k, v in os.environ.items() if not k.startswith("NATS_")}
+            return env | {"NATS_URL": self.url}
+        env = dict(os.environ)
+        if self.wanted.context:
+            env.pop("NATS_URL", None)
+            env["NATS_CONTEXT"] = self.wanted.context
+        if self.wanted.nats:
+            env["NATS_URL"] = self.wanted.nats
+        return env
+
+    def _note(self, program: Program, text: str) -> None:
+        if program.pid and program.starts == 1:
+            return
+        complaint = "" if program.pid else program.complaint()
+        self.watcher.note(f"{program.name} {text}" + (f": {complaint}" if complaint else ""))
+
+    async def _stop(self) -> None:
+        """End the services, then the bus they speak on."""
+        self.place.bus_url.unlink(missing_ok=True)
+        await self.supervisor.stop([n for n in self.supervisor.programs if n != embedded.NAME])
+        await self.supervisor.stop([embedded.NAME])
+
+
+async def _hold(place: DataDir) -> int:
+    """Take the lock. A command that looks who holds it holds it for a moment itself."""
+    for _ in range(HELD_TRIES):
+        held = place.hold()
+        if held is not None:
+            return held
+        await anyio.sleep(0.05)
+    raise already_running(place)
+
+
+def already_running(place: DataDir) -> FailedError:
+    """Say that there is one already."""
+    pid = place.holder()
+    return FailedError(
+        f"a `segue up` runs on {place.path} already" + (f", as process {pid}" if pid else ""),
+        "`segue down` stops it; --data names another directory",
+    )
+
+
+def _check_packages(services: Sequence[str]) -> None:
+    for name in services:
+        if importlib.util.find_spec(f"segue_{name}") is None:
+            package = f"segue-{name.replace('_', '-')}"
+            raise InvalidError(
+                f"the package {package} is not installed here",
+                f"`uv tool install 'segue[all]'` brings every service, or install {package}",
+            )
