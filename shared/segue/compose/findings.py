@@ -50,18 +50,16 @@ class Findings:
         self.lenient = lenient  # What is not supported is left out with a note.
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
-        self.failed: set[str] = set()
+        self.failed: set[str] = set()  # Places that have been judged: say no more of them.
         self.builds: set[str] = set()  # Services that would be built.
         self.origins: dict[str, str] = {}  # Canonical place → place in the document.
 
     def wrong(self, at: str, what: str, hint: str = "", kind: str = "invalid") -> None:
         """Add a problem at `at`, a place in the document."""
         found = Problem(where=at, what=what, hint=hint, kind=kind)
-        if kind == "unsupported" and self.lenient:
-            self._add(self.notes, found)
-            return
         self.failed.add(at)
-        self._add(self.problems, found)
+        left_out = kind == "unsupported" and self.lenient
+        self._add(self.notes if left_out else self.problems, found)
 
     def note(self, at: str, what: str, hint: str = "", kind: str = "") -> None:
         """Add a note."""

@@ -82,7 +82,8 @@ def files(canonical: dict[str, Any], kind: str, findings: Findings) -> dict[str,
     for key, entry in canonical.get(kind, {}).items():
         at = f"{kind}.{key}"
         external = entry.get("external", False)
-        judged = any(f"{at}.{name}" in findings.failed for name in _CONTENT)
+        told = {problem.where for problem in findings.problems}
+        judged = any(f"{at}.{name}" in told for name in _CONTENT)
         if not external and "x-digest" not in entry and not judged:
             findings.at(at).wrong("has no content", "give file, environment or external")
         made[key] = FileSpec(

@@ -18,7 +18,7 @@ from segue.compose.values import (
     shown,
 )
 
-_DRIVE: Final = re.compile(r"[A-Za-z]:(?:\\|/[^:]*:)")
+_DRIVE: Final = re.compile(r"[A-Za-z]:(?:\\|/[^:]*:/)")
 _PROPAGATION: Final = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 _EVERYWHERE: Final = ("/dev", "/etc", "/proc", "/run", "/sys", "/var/run")  # On every Linux host.
 _CONSTRAINT: Final = re.compile(
