@@ -4,9 +4,8 @@ import msgspec
 import pytest
 from segue.core import BusReturned, Core, Decision
 from segue.envelope import encode
-from segue.events.deploy import RemovalRequested
+from segue.events.deploy import RemovalRejected, RemovalRequested
 from segue.events.leader import LeaderElected
-from segue.events.scale import ScaleRequested
 from segue.log import Head, Message, Outcome
 from segue.shell.commands import Append, Beat, Note, Say
 from segue.shell.machine import LogReplacedError, Machine, OutdatedError
@@ -14,7 +13,7 @@ from segue.testing.simlog import SimLog
 
 
 class Echo(Core):
-    """Asks for one scale for every removal that somebody requests."""
+    """Rejects every removal that somebody requests."""
 
     service = "echo"
 
@@ -27,7 +26,7 @@ class Echo(Core):
 
     def decide(self, now: float) -> list[Decision]:
         return [
-            Decision(ScaleRequested(app=r.data["app"], service="s", replicas=1), r.cause)
+            Decision(RemovalRejected(app=r.data["app"], problems=[]), r.cause)
             for r in self.picture.state.requests.values()
             if r.type == "removal.requested"
         ]
@@ -90,7 +89,7 @@ def test_alone_it_stands_at_once_and_decides_after_its_own_election() -> None:
     assert stage.subjects() == [
         "removal.requested.shop",
         "leader.elected.echo",
-        "scale.requested.shop.s",
+        "removal.rejected.shop",
     ]
     assert stage.machines["a"].term == 2
 
@@ -148,7 +147,7 @@ def test_a_deposed_leaders_late_decision_is_refused_and_it_steps_down() -> None:
     stage.settle("b")
     stage.settle("a")
     assert stage.machines["b"].leading
-    assert stage.subjects().count("scale.requested.shop.s") == 1
+    assert stage.subjects().count("removal.rejected.shop") == 1
 
 
 def test_what_two_leaders_decide_from_the_same_cause_is_one_event() -> None:
@@ -161,7 +160,7 @@ def test_what_two_leaders_decide_from_the_same_cause_is_one_event() -> None:
     stage.now += 5
     stage.settle("b")
     assert stage.write("a", late).duplicate
-    assert stage.subjects().count("scale.requested.shop.s") == 1
+    assert stage.subjects().count("removal.rejected.shop") == 1
 
 
 def test_an_instance_that_led_last_leads_again_at_once_after_a_restart() -> None:
@@ -188,7 +187,7 @@ def test_a_write_without_an_answer_is_repeated_with_the_same_ids_and_stored_once
     assert [m.id for m in again.messages] == [m.id for m in first.messages]
     stage.write("a", again)
     stage.settle("a")
-    assert stage.subjects().count("scale.requested.shop.s") == 1
+    assert stage.subjects().count("removal.rejected.shop") == 1
     assert machine.repeats == 0
 
 
@@ -221,7 +220,7 @@ def test_an_unreadable_message_costs_itself_only() -> None:
     stage.log.append([Message("removal.requested.x", "bad", b"\xff{")], None, 0)
     stage.request("shop")
     stage.settle("a")
-    assert "scale.requested.shop.s" in stage.subjects()
+    assert "removal.rejected.shop" in stage.subjects()
     assert list(stage.machines["a"].core.picture.state.unreadable) == [1]
 
 
@@ -269,7 +268,7 @@ def test_a_fold_that_breaks_costs_one_event() -> None:
     stage.request("one")
     stage.request("two")
     stage.settle("a")
-    assert "scale.requested.two.s" in stage.subjects()
+    assert "removal.rejected.two" in stage.subjects()
     assert any("broke the fold" in note.text for note in stage.notes)
 
 

@@ -93,8 +93,8 @@ def _supersede(picture: Picture, service: Service, slot: Slot) -> Iterator[Decis
         return
     back = revivable(picture, slot)
     if back is not None and now.phase == "requested" and not now.retired:
-        if back.digest == service.digest:
-            yield _retire(service, now, "superseded", picture.nodes[back.node].cause)
+        unwanted = now if back.digest == service.digest else back
+        yield _retire(service, unwanted, "superseded", picture.nodes[back.node].cause)
         return
     if ready(service, now):
         for container in slot.leaving.values():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from segue.envelope import Record
 from segue.events.container import (
+    NOWHERE,
     ContainerAssigned,
     ContainerEvent,
     ContainerFailed,
@@ -77,11 +78,19 @@ def _fill(picture: "Picture", slot: Slot, made: Container) -> None:
 
 
 def assigned(picture: "Picture", record: Record, event: ContainerAssigned) -> None:
-    """Give a container its node; the first assignment of an attempt counts."""
+    """Give a container its node: whatever else was decided meanwhile, that node will start it.
+
+    Deployer and scheduler decide side by side, so an attempt may be retired while it has no node
+    and be assigned all the same. Then it is wanted gone, and lives: the deployer retires it again.
+    """
     container = picture.container(event.app, event.service, event.slot, event.attempt)
     if container is None:
         container = _unheard(picture, record, event)
-    if container is None or container.phase != "requested":
+    elif container.phase == "stopped" and not container.node:
+        container.retired, container.retired_at, container.ended_at = "", 0.0, 0.0
+    elif container.phase != "requested":
+        return
+    if container is None:
         return
     picture.pending.pop(container.key, None)
     container.phase, container.node = "assigned", event.node
@@ -89,15 +98,15 @@ def assigned(picture: "Picture", record: Record, event: ContainerAssigned) -> No
     picture.occupy(container)
     slot = picture.slot(event.app, event.service, event.slot)
     spec = picture.spec(container)
-    if slot is not None and spec is not None and spec.local_volumes:
+    if slot is not None and slot.container is container and spec and spec.local_volumes:
         slot.home = event.node
     picture.touch(event.app, event.service)
 
 
 def _unheard(picture: "Picture", record: Record, event: ContainerAssigned) -> Container | None:
-    """Make the container of an assignment whose request this follower did not read."""
+    """Make the container of an assignment whose request is not known here (any more)."""
     slot = _slot(picture, event)
-    if slot is None or event.attempt <= slot.attempt:
+    if slot is None:
         return None
     made = Container(
         app=event.app,
@@ -110,7 +119,10 @@ def _unheard(picture: "Picture", record: Record, event: ContainerAssigned) -> Co
         not_before=event.not_before,
         requested_at=record.time,
     )
-    _fill(picture, slot, made)
+    if event.attempt > slot.attempt:
+        _fill(picture, slot, made)
+    else:
+        slot.leaving[made.attempt] = made
     return made
 
 
@@ -222,9 +234,16 @@ def _end(picture: "Picture", container: Container, time: float) -> None:
 
 
 def retired(picture: "Picture", record: Record, event: ContainerRetired) -> None:
-    """Want it gone. Without a node it is gone at once, and an older one may fill the slot again."""
+    """Want it gone. Without a node it is gone at once, and an older one may fill the slot again.
+
+    A retirement that does not name its node was decided before the assignment was seen: the node's
+    runner does not read it, so it counts for nothing and is decided again.
+    """
     container = picture.container(event.app, event.service, event.slot, event.attempt)
     if container is None or container.retired or container.ended:
+        return
+    if event.node != (container.node or NOWHERE):
+        picture.touch(event.app, event.service)
         return
     container.retired, container.retired_at = event.reason, record.time
     container.grace_s, container.cause = event.grace_s, record.as_cause()

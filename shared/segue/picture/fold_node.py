@@ -42,11 +42,17 @@ def joined(picture: "Picture", record: Record, event: NodeJoined) -> None:
 
 
 def _judge(picture: "Picture", record: Record, node: Node, phase: Any) -> None:
-    node.phase, node.cause, node.changed_at = phase, record.as_cause(), record.time
-    picture.nodes_changed = True
+    node.phase, node.changed_at = phase, record.time
     for container in picture.on_node.get(node.name, {}).values():
         picture.touch(container.app, container.service)
-    for app in picture.apps.values():  # A global service owes the node a slot, or no longer does.
+    _fitness_changed(picture, record, node)
+
+
+def _fitness_changed(picture: "Picture", record: Record, node: Node) -> None:
+    """Note that the node may be of other use now: a global service may owe it a slot."""
+    node.cause = record.as_cause()
+    picture.nodes_changed = True
+    for app in picture.apps.values():
         for service in app.services.values():
             if service.wanted and service.spec.is_global:
                 picture.touch(app.name, service.name)
@@ -75,24 +81,24 @@ def degraded(picture: "Picture", record: Record, event: NodeDegraded) -> None:
     """Note that its engine is of no use now."""
     node = picture.nodes.get(event.node)
     if node is not None:
-        node.degraded, node.cause = event.reason or "unknown", record.as_cause()
-        picture.nodes_changed = True
+        node.degraded = event.reason or "unknown"
+        _fitness_changed(picture, record, node)
 
 
 def recovered(picture: "Picture", record: Record, event: NodeRecovered) -> None:
     """Note that its engine works again."""
     node = picture.nodes.get(event.node)
     if node is not None:
-        node.degraded, node.cause = "", record.as_cause()
-        picture.nodes_changed = True
+        node.degraded = ""
+        _fitness_changed(picture, record, node)
 
 
 def _cordon(*, cordoned: bool) -> Callable[["Picture", Record, NodeEvent], None]:
     def fold(picture: "Picture", record: Record, event: NodeEvent) -> None:
         node = picture.nodes.get(event.node)
         if node is not None:
-            node.cordoned, node.cause = cordoned, record.as_cause()
-            picture.nodes_changed = True
+            node.cordoned = cordoned
+            _fitness_changed(picture, record, node)
 
     return fold
 

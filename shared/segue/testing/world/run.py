@@ -10,7 +10,7 @@ from segue_deployer.slots import wanted_slots
 from segue_node_runner.inventory import Found
 from segue_node_runner.simulated import Manner
 
-from segue.picture import Picture
+from segue.picture import App, Picture
 from segue.testing.world.faults import Faults
 from segue.testing.world.hosts import Cluster
 from segue.testing.world.invariants import LogChecker, ViolationError
@@ -134,6 +134,7 @@ class World:
                     name = found.identity
                     running.setdefault((name.app, name.service, name.slot), []).append(found)
         for app in picture.apps.values():
+            waits = _waits(app)
             for service in app.services.values():
                 for number in wanted_slots(picture, app, service):
                     slot = service.slots.get(number)
@@ -141,10 +142,10 @@ class World:
                     words = f"{app.name}/{service.name}.{number}"
                     if len(fillings) != 1:
                         state = slot.container.phase if slot and slot.container else "empty"
-                        if slot and slot.container and slot.container.refused:
-                            continue  # It says why it waits: a cordon, a volume's home.
+                        if waits and not fillings:
+                            continue
                         return f"{words} runs {len(fillings)} times, the log says {state}"
-                    if fillings[0].digest != service.digest:
+                    if fillings[0].digest != service.digest and not waits:
                         return f"{words} runs an old digest"
         return f"{sorted(running)} run and nobody wants them" if running else ""
 
@@ -155,3 +156,9 @@ class World:
             if used.cpu_millicores > facts.cpu_millicores or used.memory_bytes > facts.memory_bytes:
                 return f"{name} is overcommitted: {used}"
         return ""
+
+
+def _waits(app: App) -> bool:
+    """Tell whether a slot says why no node can take it: then what depends on it waits too."""
+    slots = [slot for service in app.services.values() for slot in service.slots.values()]
+    return any(slot.container is not None and slot.container.refused for slot in slots)
