@@ -128,34 +128,14 @@ class SimulatedEngine:
             return
         self.images[effect.runs.image] = None
         identity = effect.identity
-        found = self.there.get(identity)
-        adopted = found is not None
-        if found is None:
-            taken = [o for o, f in self.there.items() if o.slot_name == identity.slot_name]
-            if any(self.there[other].runs for other in taken):
-                conflict = news.StartFailed(
-                    identity=identity, step="create", kind="conflict", message="the name is taken"
-                )
-                self._tell(conflict)
-                return
-            for other in taken:
-                del self.there[other]
-            self._made += 1
-            found = Found(
-                identity=identity,
-                engine_id=f"{identity.slot_name}-{self._made}",
-                name=identity.slot_name,
-                cluster=effect.cluster,
-                state="running",
-                revision=effect.revision,
-                digest=effect.digest,
-                image=effect.runs.image,
-                health="starting" if effect.runs.health else "",
-                started_at=self.clock(),
+        adopted = identity in self.there
+        if not adopted and not self._make(effect):
+            conflict = news.StartFailed(
+                identity=identity, step="create", kind="conflict", message="the name is taken"
             )
-            self.there[identity] = found
-            self.changed()
-            self._go_on(effect, identity)
+            self._tell(conflict)
+            return
+        found = self.there[identity]
         if self.dice.random() < self.manner.late:
             late = news.StartFailed(
                 identity=identity, step="start", kind="timeout", message="late", passing=True
@@ -173,6 +153,31 @@ class SimulatedEngine:
                 pulled_s=pulled_s,
             )
         )
+
+    def _make(self, effect: Start) -> bool:
+        """Make and start the container, unless another of its slot runs."""
+        identity = effect.identity
+        taken = [other for other in self.there if other.slot_name == identity.slot_name]
+        if any(self.there[other].runs for other in taken):
+            return False
+        for other in taken:
+            del self.there[other]
+        self._made += 1
+        self.there[identity] = Found(
+            identity=identity,
+            engine_id=f"{identity.slot_name}-{self._made}",
+            name=identity.slot_name,
+            cluster=effect.cluster,
+            state="running",
+            revision=effect.revision,
+            digest=effect.digest,
+            image=effect.runs.image,
+            health="starting" if effect.runs.health else "",
+            started_at=self.clock(),
+        )
+        self.changed()
+        self._go_on(effect, identity)
+        return True
 
     def _go_on(self, effect: Start, identity: Identity) -> None:
         if effect.runs.is_job:

@@ -18,6 +18,7 @@ import msgspec
 
 from segue.core import MOST_DECISIONS, BusReturned, Core, Decision
 from segue.envelope import ERRORS, Record, UnknownTypeError, Unreadable, decode, encode
+from segue.events import subjects
 from segue.events.leader import LeaderElected
 from segue.ids import derived
 from segue.log import Fence, Head, Message, Outcome, Stored
@@ -289,7 +290,7 @@ class Machine:
 
     def _leader_fence(self) -> Fence:
         assert self.term is not None, "only a leader decides"
-        return Fence(f"leader.elected.{self.core.service}", self.term)
+        return Fence(subjects(LeaderElected, service=self.core.service), self.term)
 
     def _save(self, now: float, commands: list[Command]) -> None:
         if not self.saves or self._writing:
