@@ -133,7 +133,7 @@ def test_a_preference_names_a_fact_of_a_node() -> None:
     assert preference("node.labels.zone") == "node.labels.zone"
     assert fact(NODE, "node.labels.zone") == "z1"
     assert fact(NODE, "node.labels.rack") == ""
-    with pytest.raises(ConstraintError, match="known are node.id"):
+    with pytest.raises(ConstraintError, match=r"known are node\.id"):
         preference("zone")
 
 
@@ -149,10 +149,11 @@ def test_what_the_doorkeeper_lets_in_can_be_read_here(text: str) -> None:
 
 
 @given(st.text(max_size=40))
-def test_whatever_is_written_either_is_a_constraint_or_is_refused_with_words(text: str) -> None:
+def test_whatever_is_written_either_is_refused_or_is_a_constraint_that_reads_back(
+    text: str,
+) -> None:
     try:
         found = constraint(text)
-    except ConstraintError as error:
-        assert str(error)
-    else:
-        assert constraint(str(found)) == found
+    except ConstraintError:
+        return
+    assert constraint(str(found)) == found

@@ -51,10 +51,10 @@ def _resources(picture: Picture, ask: Ask, node: Node) -> str:
     used = picture.used.get(node.name, Resources())
     wants = ask.spec.resources
     cpu = node.facts.cpu_millicores - used.cpu_millicores
-    if wants.cpu_millicores > cpu:
+    if wants.cpu_millicores > max(0, cpu):
         return f"not enough CPU: {wants.cpu_millicores} millicores are wanted"
     memory = node.facts.memory_bytes - used.memory_bytes
-    if wants.memory_bytes > memory:
+    if wants.memory_bytes > max(0, memory):
         return f"not enough memory: {wants.memory_bytes >> 20} MiB are wanted"
     return ""
 
@@ -64,7 +64,7 @@ def _ports(picture: Picture, ask: Ask, node: Node) -> str:
     if not wanted:
         return ""
     for other in picture.on_node.get(node.name, {}).values():
-        if other.slot == ask.container.slot and other.service == ask.container.service:
+        if (other.app, other.service, other.slot) == ask.container.key[:3]:
             continue  # Its own older container is stopped before it starts.
         spec = picture.spec(other)
         taken = wanted & _host_ports(spec) if spec else set()

@@ -49,6 +49,7 @@ def requested(picture: "Picture", record: Record, event: ContainerRequested) -> 
         pinned=event.pinned or "",
         previous=event.previous or "",
         requested_at=record.time,
+        requested_seq=record.sequence,
     )
     _fill(picture, slot, made)
     slot.pinned = made.pinned

@@ -96,7 +96,10 @@ class Picture:
         return app.specs.get(container.revision) if app else None
 
     def spec(self, container: Container) -> ServiceSpec | None:
-        """Find what a container runs."""
+        """Find what a container runs, with the newest wishes for what needs no new container."""
+        service = self.service(container.app, container.service)
+        if service is not None and service.digest == container.digest:
+            return service.spec
         app = self.app_spec(container)
         return app.services.get(container.service) if app else None
 
@@ -157,6 +160,8 @@ class Picture:
                 for slot in service.slots.values():
                     for container in slot.containers():
                         self._index(container)
+        waiting = sorted(self.pending.items(), key=lambda item: item[1].requested_seq)
+        self.pending = dict(waiting)
 
     def _index(self, container: Container) -> None:
         if container.phase in ENDED:

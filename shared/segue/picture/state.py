@@ -57,6 +57,7 @@ class Container(msgspec.Struct, omit_defaults=True):
     refused: list[Refusal] = []  # Why it has no node yet.
     streak: int = 0  # Failed health checks in a row.
     requested_at: float = 0.0
+    requested_seq: int = 0  # Who waits is served in this order.
     assigned_at: float = 0.0
     started_at: float = 0.0
     healthy_at: float = 0.0  # Since when it is healthy without a break.
