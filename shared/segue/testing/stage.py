@@ -7,6 +7,7 @@ unless the node is made slow. The log can be had as messages for a real bus.
 from collections.abc import Iterable
 from typing import Any
 
+from segue.bus import Bus
 from segue.core import Core
 from segue.envelope import Cause, Record, encode
 from segue.events import Event
@@ -35,7 +36,7 @@ class Stage(Board):
         super().__init__(*cores, start=start)
         self.took_s = took_s
         self.silent: set[str] = set()  # Nodes whose runner says nothing.
-        self._played = 0
+        self._played = self._published = 0
         self._actor = ""
 
     def join(self, *names: str, **facts: Any) -> None:
@@ -115,6 +116,21 @@ class Stage(Board):
             )
             for record in (self.log if records is None else records)
         ]
+
+    async def publish(self, bus: Bus) -> int:
+        """Put what is new on an otherwise silent bus; give the last sequence."""
+        new = self.log[self._published :]
+        self._published = len(self.log)
+        if new:
+            outcome = await bus.append(self.messages(new))
+            assert outcome.kind == "stored", outcome
+            assert outcome.sequence == len(self.log), "the bus counts as the stage does"
+        return len(self.log)
+
+    def skip(self, count: int) -> None:
+        """Count on from where others have written so many messages."""
+        self.log += [self.log[-1]] * count
+        self._published = self._played = len(self.log)
 
     def _newest(self, name: str) -> Record:
         for record in reversed(self.log):
