@@ -47,7 +47,7 @@ class LogsAsked(Which, frozen=True, kw_only=True, omit_defaults=True):
 class ExecAsked(Which, frozen=True, kw_only=True, omit_defaults=True):
     """A program to be run inside it. Letting go of the answer hangs up on the program."""
 
-    command: list[str]
+    cmd: list[str]
     terminal: bool = False
     user: str = ""
     token: str = ""  # Made by the asker; with it the program gets input.

@@ -2,14 +2,17 @@
 
 import argparse
 import importlib.metadata
+import os
 import pathlib
 import socket
 import sys
+import time
 import uuid
 
 import anyio
 import msgspec
 import structlog
+from segue import asks
 from segue.beats import NODE_BEAT_EVERY_S, NodeBeat
 from segue.bus import Bus, BusError, BusTimeoutError, NobodyAnswersError
 from segue.envelope import encode
@@ -23,9 +26,14 @@ from segue_node_runner.actor import Actor
 from segue_node_runner.core import NodeRunner, follows
 from segue_node_runner.desk import Desk
 from segue_node_runner.engine import Engine
+from segue_node_runner.errors import EngineError
+from segue_node_runner.memory import Memory
+from segue_node_runner.policy import Policy
+from segue_node_runner.sdk import Limits
 
 PING_TIMEOUT_S = 2.0
 LEAVE_TIMEOUT_S = 2.0
+REMEMBER_EVERY_S = 5.0
 
 
 class NameTakenError(BusError):
@@ -35,44 +43,53 @@ class NameTakenError(BusError):
 async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
     """Serve on a connected bus until cancelled, then say that the node leaves."""
     node, session = arguments.node, uuid.uuid4().hex
+    head = await bus.head()
+    memory = Memory(pathlib.Path(arguments.state) / node, head.cluster)
+    memory.check(head)
     await _refuse_second(bus, node)
-    allowed = policy.read(pathlib.Path(arguments.policy))
     engine = Engine(
-        arguments.docker, runtime=pathlib.Path(arguments.runtime) / node, allowed=allowed
+        arguments.docker,
+        runtime=pathlib.Path(arguments.runtime) / head.cluster / node,
+        allowed=arguments.policy,
+        limits=Limits(starts=arguments.starts) if arguments.starts else Limits(),
     )
     core = NodeRunner(node, session, dict(arguments.label))
     pump = Pump(core, bus, instance=node, leads=False, subjects=follows(node))
-
-    async def fetch(digest: str) -> bytes:
-        content = await bus.get("files", digest)
-        if content is None:
-            raise FileNotFoundError(f"the bus has no file {digest}: deploy the app again")
-        return content
-
-    actor = Actor(engine, fetch, pump.hear)
+    actor = Actor(engine, lambda digest: _fetch(bus, digest), pump.hear)
     pump.perform = actor.perform
-    cluster = (await bus.head()).cluster
+    version = importlib.metadata.version("segue-node-runner")
     try:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(Desk(bus, engine, node, session).serve)
+            await tasks.start(Desk(bus, engine, node, session).serve)
             tasks.start_soon(_beat, bus, node, session)
-            pump.hear(await actor.first_facts(importlib.metadata.version("segue-node-runner")))
-            async with actor.watching(cluster):
+            tasks.start_soon(_remember, memory, pump)
+            async with actor.watching(head.cluster, version):
                 await pump.run()
     finally:
         with anyio.move_on_after(LEAVE_TIMEOUT_S, shield=True):
-            await _leave(bus, core)
+            await _leave(bus, core, pump)
+
+
+async def _fetch(bus: Bus, digest: str) -> bytes:
+    """Get a secret's or config's content."""
+    try:
+        content = await bus.get("files", digest)
+    except BusError as error:
+        raise EngineError("busy", f"the bus does not give file {digest}: {error}") from error
+    if content is None:
+        raise EngineError("invalid", f"the bus has no file {digest}: deploy the app again")
+    return content
 
 
 async def _refuse_second(bus: Bus, node: str) -> None:
     try:
-        answer = await bus.ask(f"rpc.node.{node}.ping", timeout_s=PING_TIMEOUT_S)
+        answer = await bus.ask(asks.subject(node, "ping"), timeout_s=PING_TIMEOUT_S)
     except NobodyAnswersError:
         return
     except BusTimeoutError:
         structlog.get_logger("segue").warning("an older runner of this node hangs; it is replaced")
         return
-    session = msgspec.json.decode(answer, type=NodeBeat).session
+    session = msgspec.json.decode(answer, type=asks.Here).session
     raise NameTakenError(
         f"a runner is at work on node {node} already (session {session[:8]}): "
         "stop it, or give this one another name with --node"
@@ -86,14 +103,23 @@ async def _beat(bus: Bus, node: str, session: str) -> None:
         await anyio.sleep(NODE_BEAT_EVERY_S)
 
 
-async def _leave(bus: Bus, core: NodeRunner) -> None:
+async def _remember(memory: Memory, pump: Pump) -> None:
+    while True:
+        await anyio.sleep(REMEMBER_EVERY_S)
+        memory.keep(pump.machine.read_to)
+
+
+async def _leave(bus: Bus, core: NodeRunner, pump: Pump) -> None:
     me = core.picture.nodes.get(core.node)
-    if me is None or me.facts.session != core.session:
+    if me is None or me.facts.session != core.session or me.phase == "lost":
         return
-    event = NodeLeft(node=core.node)
-    source = f"/segue/node_runner/{core.node}"
-    left = encode(event, id=derived("left", core.session), source=source, time=me.joined_at)
-    await bus.append([left], core.fence())
+    left = encode(
+        NodeLeft(node=core.node),
+        id=derived("left", core.session),
+        source=f"/segue/node_runner/{core.node}",
+        time=pump.machine.log_time(time.monotonic()),
+    )
+    await bus.append([left], core.fence(), timeout_s=LEAVE_TIMEOUT_S)
 
 
 def _label(text: str) -> tuple[str, str]:
@@ -109,11 +135,23 @@ def _node(text: str) -> str:
     return text
 
 
+def _policy(path: str) -> Policy:
+    try:
+        return policy.read(pathlib.Path(path))
+    except policy.PolicyError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def main() -> None:
     """Run until stopped."""
     flags = command.parser("node_runner", "Makes one host's Docker engine follow the events.")
     flags.add_argument("--node", type=_node, default=token(socket.gethostname()), metavar="NAME")
-    flags.add_argument("--docker", default="unix:///var/run/docker.sock", metavar="URL")
+    flags.add_argument(
+        "--docker",
+        default=os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock",
+        metavar="URL",
+        help="the engine (default: DOCKER_HOST, or the socket in /var/run)",
+    )
     flags.add_argument(
         "--label",
         type=_label,
@@ -123,7 +161,23 @@ def main() -> None:
         help="what constraints and preferences see as node.labels.KEY; may be repeated",
     )
     flags.add_argument("--runtime", default="/run/segue", help="a folder in memory, for secrets")
-    flags.add_argument("--policy", default=policy.FILE, help="what this node allows containers")
+    flags.add_argument(
+        "--state", default="/var/lib/segue/node", help="a folder on disk: how far the log was read"
+    )
+    flags.add_argument(
+        "--policy",
+        type=_policy,
+        default=policy.FILE,
+        metavar="FILE",
+        help=f"what this node allows containers (default: {policy.FILE})",
+    )
+    flags.add_argument(
+        "--starts",
+        type=int,
+        default=0,
+        metavar="N",
+        help="how many containers start at once (default: twice the number of CPUs)",
+    )
     sys.exit(command.run("node_runner", flags, serve, sys.argv[1:]))
 
 

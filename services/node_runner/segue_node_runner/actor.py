@@ -11,22 +11,33 @@ from typing import Any
 import anyio
 import msgspec
 import structlog
+from segue.bus import BusError
 
 from segue_node_runner import facts, news, watch
-from segue_node_runner.effects import Examine, GiveWay, List, RemoveApp, Start, Stop
+from segue_node_runner.beside import beside
+from segue_node_runner.effects import (
+    Examine,
+    GiveUp,
+    GiveWay,
+    List,
+    Remove,
+    RemoveApp,
+    Start,
+    Stop,
+)
 from segue_node_runner.engine import Engine
 from segue_node_runner.errors import EngineError
 from segue_node_runner.files import Fetch
 from segue_node_runner.images import Progress
+from segue_node_runner.labels import Identity
 
-PROBE_EVERY_S = 5.0
+PROBE_EVERY_S = 2.0
 FACTS_AGAIN_S = 1.0
-DEAD_KEPT = 1
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("segue.node_runner")
 
 
-class GaveWayError(Exception):
+class GaveWayError(BusError):
     """Another runner has joined under this node's name."""
 
 
@@ -35,18 +46,25 @@ class Actor:
 
     def __init__(self, engine: Engine, fetch: Fetch, hear: Callable[[Any], None]) -> None:
         self.engine, self.fetch, self.hear = engine, fetch, hear
+        self._waiting: dict[Identity, anyio.CancelScope] = {}  # Starts that have not begun.
 
     async def perform(self, effect: Any) -> None:
         """Carry out an effect, whatever comes of it."""
         match effect:
             case Start():
                 await self._start(effect)
+            case GiveUp():
+                if scope := self._waiting.get(effect.identity):
+                    scope.cancel()
             case Stop():
                 await self._stop(effect)
             case Examine():
                 self.hear(await watch.died(self.engine, effect.identity, effect.engine_id, 0))
             case List():
                 await self._list(effect)
+            case Remove():
+                name = effect.identity.past_name
+                await self._quietly(self.engine.remove(effect.engine_id), name)
             case RemoveApp():
                 await self._quietly(self.engine.remove_app(effect), f"app {effect.app}")
             case GiveWay():
@@ -61,20 +79,25 @@ class Actor:
                 news.PullProgress(identity=effect.identity, **msgspec.structs.asdict(progress))
             )
 
+        self._waiting[effect.identity] = waiting = anyio.CancelScope()
         try:
-            done = await self.engine.start(effect, self.fetch, tell)
+            done = await self.engine.start(effect, self.fetch, tell, waiting)
         except EngineError as error:
-            log.warning("a start failed", of=effect.identity.slot_name, why=error.message)
+            log.warning(
+                "a start failed", of=effect.identity.slot_name, step=error.step, why=error.message
+            )
             failed = news.StartFailed(
                 identity=effect.identity,
                 step=error.step,
                 kind=error.kind,
                 message=error.message,
                 final=error.final,
-                passing=error.kind in {"away", "timeout", "busy"},
+                passing=error.kind in {"away", "timeout", "busy", "given up"},
             )
             self.hear(failed)
             return
+        finally:
+            del self._waiting[effect.identity]
         self.hear(
             news.StartDone(
                 identity=effect.identity,
@@ -107,12 +130,12 @@ class Actor:
     async def _list(self, effect: List) -> None:
         try:
             found = await self.engine.list_ours(effect.cluster)
+            networks_of, volumes_of = await self.engine.commons.owners(effect.cluster)
         except EngineError as error:
             self.hear(news.ListFailed(error.message))
             return
-        self.hear(news.Inventory(found))
-        await self._quietly(self.engine.remove_dead(effect.cluster, DEAD_KEPT), "dead containers")
-        await self.engine.files.keep_only({one.identity for one in found if not one.ended})
+        self.hear(news.Inventory(found, networks_of, volumes_of))
+        await self.engine.sweep_files(found)
 
     @staticmethod
     async def _quietly(removal: Awaitable[object], what: str) -> None:
@@ -124,32 +147,31 @@ class Actor:
 
     # What the engine says by itself.
 
-    async def first_facts(self, version: str) -> news.Facts:
+    @asynccontextmanager
+    async def watching(self, cluster: str, version: str) -> AsyncIterator[None]:
+        """Tell the core the engine's facts, news and condition while the context lasts."""
+        async with beside() as tasks:
+            tasks.start_soon(self._tell_facts, version)
+            tasks.start_soon(self._pass_on, cluster)
+            tasks.start_soon(self._probe, cluster)
+            yield
+
+    async def _tell_facts(self, version: str) -> None:
         """Ask until the engine answers; it may start after this runner."""
-        complained = False
         while True:
             try:
                 found = await facts.facts(self.engine.calls)
             except EngineError as error:
-                if not complained:
-                    log.warning("waits for the engine", why=error.message)
-                complained = True
+                log.warning("waits for the engine", why=error.message)
                 await anyio.sleep(FACTS_AGAIN_S)
                 continue
-            return msgspec.structs.replace(found, version=version)
+            self.hear(msgspec.structs.replace(found, version=version))
+            return
 
-    @asynccontextmanager
-    async def watching(self, cluster: str) -> AsyncIterator[None]:
-        """Tell the core the engine's news and condition while the context lasts."""
-        async with anyio.create_task_group() as tasks, watch.watched(self.engine, cluster) as heard:
-            tasks.start_soon(self._pass_on, heard)
-            tasks.start_soon(self._probe, cluster)
-            yield
-            tasks.cancel_scope.cancel()
-
-    async def _pass_on(self, heard: Any) -> None:
-        async for one in heard:
-            self.hear(one)
+    async def _pass_on(self, cluster: str) -> None:
+        async with watch.watched(self.engine, cluster) as heard:
+            async for one in heard:
+                self.hear(one)
 
     async def _probe(self, cluster: str) -> None:
         while True:

@@ -29,7 +29,17 @@ from segue.picture import UP, Container, Node
 from segue.spec import Resources
 
 from segue_node_runner import news, says
-from segue_node_runner.effects import Effect, Examine, GiveWay, List, RemoveApp, Start, Stop
+from segue_node_runner.effects import (
+    Effect,
+    Examine,
+    GiveUp,
+    GiveWay,
+    List,
+    Remove,
+    RemoveApp,
+    Start,
+    Stop,
+)
 from segue_node_runner.inventory import Found
 from segue_node_runner.labels import Identity
 from segue_node_runner.yard import Yard
@@ -70,7 +80,8 @@ class NodeRunner(Core):
         self.node, self.session, self.labels = node, session, labels or {}
         self.yard = Yard()
         self._once: dict[str, Decision] = {}  # Facts that no picture holds, until in the log.
-        self._to_remove: dict[str, RemoveApp] = {}
+        self._pulled_bytes: dict[Identity, int] = {}  # What was said last of a pull.
+        self._has_joined = False
         self._usurper = ""
 
     def fence(self) -> Fence | None:
@@ -86,21 +97,12 @@ class NodeRunner(Core):
         if isinstance(event, NodeJoined) and event.node == self.node:
             self._usurper = event.session if self._is_other(event) else ""
         elif isinstance(event, deploy.RemovalCompleted):
-            app = self.picture.apps.get(event.app)
-            self._to_remove[event.app] = RemoveApp(
-                cluster=self.picture.state.cluster,
-                app=event.app,
-                volumes=app.with_volumes if app else False,
-            )
-        elif isinstance(event, deploy.DeployAccepted):
-            self._to_remove.pop(event.app, None)
+            self.yard.list_now()  # Its networks and volumes can go.
         elif isinstance(event, _ENDS) and event.node == self.node:
             self.yard.forget(Identity(event.app, event.service, event.slot, event.attempt))
 
     def _is_other(self, event: NodeJoined) -> bool:
         return event.session != self.session and self._has_joined
-
-    _has_joined = False
 
     def hear(self, said: Any, now: float) -> None:
         """Note what the engine has done or what an effect came to."""
@@ -117,8 +119,6 @@ class NodeRunner(Core):
         self.wake_at = None
         if self._usurper:
             return [GiveWay(session=self._usurper)]
-        if self.yard.facts is None:
-            return []
         owed: list[Any] = []
         if self.yard.list_due(now):
             self.yard.list_begins()
@@ -129,16 +129,17 @@ class NodeRunner(Core):
 
     def _said(self, now: float) -> Iterator[Owed]:
         me = self.picture.nodes.get(self.node)
-        if me is None or me.facts.session != self.session or me.phase in ("lost", "left"):
+        is_in = me is not None and me.phase not in ("lost", "left")
+        words = self.yard.condition.words if self.yard.condition.state != "well" else ""
+        if me is not None and is_in and words:
+            if not me.degraded:  # Whichever runner it joined with: its engine is of no use now.
+                yield Decision(NodeDegraded(node=self.node, reason=words), me.cause)
+            return
+        if me is None or not is_in or me.facts.session != self.session:
             if self.yard.listed and self.yard.facts is not None:
                 yield Decision(self._joining(self.yard.facts, me), me.cause if me else None)
             return
         self._has_joined = True
-        if self.yard.condition.state != "well":
-            if not me.degraded:
-                words = self.yard.condition.words or self.yard.condition.state
-                yield Decision(NodeDegraded(node=self.node, reason=words), me.cause)
-            return
         if not self.yard.listed:
             return
         if me.degraded:
@@ -149,8 +150,9 @@ class NodeRunner(Core):
             yield from self._compare(ordered, newest, now)
         for found in list(self.yard.there.values()):
             yield from self._stray(found, now)
-        for app in list(self._to_remove):
-            yield self._to_remove.pop(app)
+        if self.yard.untidy:
+            self.yard.untidy = False
+            yield from self._tidy()
 
     def _joining(self, facts: news.Facts, me: Node | None) -> NodeJoined:
         return NodeJoined(
@@ -187,11 +189,16 @@ class NodeRunner(Core):
     ) -> Iterator[Owed]:
         identity = Identity(*ordered.key)
         found = self.yard.there.get(identity)
-        if identity in self.yard.starting or identity in self.yard.stopping:
+        if identity in self.yard.stopping:
             return
         over = ordered.attempt < newest[ordered.app, ordered.service, ordered.slot]
+        if identity in self.yard.starting:
+            if (ordered.retired or over) and identity not in self.yard.giving_up:
+                self.yard.giving_up[identity] = None
+                yield GiveUp(**msgspec.structs.asdict(identity))
+            return
         if ordered.retired or over:
-            if found is not None and found.runs:
+            if found is not None:
                 yield from self._stop(found, ordered.grace_s, now)
             else:
                 done = self.yard.stopped.pop(identity, None)
@@ -291,6 +298,31 @@ class NodeRunner(Core):
         if slot is not None and over and identity.attempt <= slot.attempt:
             yield from self._stop(found, known.grace_s if known else 10.0, now)
 
+    def _tidy(self) -> Iterator[Owed]:
+        """Remove what ended long ago, but of each slot that may go on the newest, for its log."""
+        on_node = self.picture.on_node.get(self.node, {})
+        self.yard.forget_all_but({Identity(*key) for key in on_node})
+        kept: dict[str, None] = {}
+        for identity in sorted(self.yard.there, key=lambda one: -one.attempt):
+            found = self.yard.there[identity]
+            key = (identity.app, identity.service, identity.slot, identity.attempt)
+            slot = self.picture.slot(*key[:3])
+            if found.runs or key in on_node or slot is None or identity.attempt > slot.attempt:
+                continue
+            app = self.picture.apps[identity.app]
+            is_last = identity.slot_name not in kept and app.phase not in ("removing", "removed")
+            kept[identity.slot_name] = None
+            if not is_last:
+                yield Remove(**msgspec.structs.asdict(identity), engine_id=found.engine_id)
+        for name, has_networks in self.yard.leftovers.items():
+            gone = self.picture.apps.get(name)
+            if gone is None or gone.phase != "removed":
+                continue
+            if has_networks or gone.with_volumes:
+                yield RemoveApp(
+                    cluster=self.picture.state.cluster, app=name, volumes=gone.with_volumes
+                )
+
     # Facts that no picture holds.
 
     def _say_once(self, event: Event, cause: Cause, key: str) -> None:
@@ -299,20 +331,31 @@ class NodeRunner(Core):
 
     def _say_pull(self, said: news.PullProgress) -> None:
         ordered = self.picture.container(*msgspec.structs.astuple(said.identity))
-        if ordered is not None:
-            event = image.ImagePulling(
-                node=self.node,
-                image=said.image,
-                done_bytes=said.done_bytes,
-                total_bytes=said.total_bytes,
-            )
-            self._say_once(event, ordered.cause, f"{said.image} {said.done_bytes}")
+        if ordered is None or self._pulled_bytes.get(said.identity) == said.done_bytes:
+            return
+        self._pulled_bytes[said.identity] = said.done_bytes
+        event = image.ImagePulling(
+            node=self.node,
+            image=said.image,
+            done_bytes=said.done_bytes,
+            total_bytes=said.total_bytes,
+        )
+        self._say_once(event, ordered.cause, f"{said.image} {ordered.attempt} {said.done_bytes}")
 
     def _say_pulled(self, said: news.StartDone) -> None:
+        """Say once for all containers that waited for the same pull that the image is there."""
+        self._pulled_bytes.pop(said.identity, None)
         ordered = self.picture.container(*msgspec.structs.astuple(said.identity))
         spec = self.picture.spec(ordered) if ordered is not None else None
-        if ordered is not None and spec is not None and said.pulled_s > 0:
-            event = image.ImagePulled(
-                node=self.node, image=spec.image, digest=said.found.image, took_s=said.pulled_s
-            )
-            self._say_once(event, ordered.cause, spec.image)
+        me = self.picture.nodes.get(self.node)
+        if ordered is None or spec is None or me is None or said.pulled_s <= 0:
+            return
+        said_now = [one.event for one in self._once.values()]
+        if any(isinstance(e, image.ImagePulled) and e.image == spec.image for e in said_now):
+            return
+        if spec.image in me.images and spec.pull != "always":
+            return
+        event = image.ImagePulled(
+            node=self.node, image=spec.image, digest=said.found.image, took_s=said.pulled_s
+        )
+        self._say_once(event, ordered.cause, f"{spec.image} {ordered.attempt}")

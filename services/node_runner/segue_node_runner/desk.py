@@ -15,6 +15,7 @@ from segue import asks
 from segue.bus import AnswerError, Bus
 
 from segue_node_runner import facts, streams
+from segue_node_runner.beside import beside
 from segue_node_runner.engine import Engine
 from segue_node_runner.errors import EngineError
 from segue_node_runner.labels import Identity
@@ -89,11 +90,11 @@ class Desk:
         asked = _read(data, asks.ExecAsked)
         async with _told():
             engine_id = await self._container(asked)
-            log.info("runs a program inside", container=engine_id[:12], command=asked.command)
+            log.info("runs a program inside", container=engine_id[:12], command=asked.cmd)
             running = streams.execution(
                 self.engine.calls,
                 engine_id,
-                asked.command,
+                asked.cmd,
                 stdin=bool(asked.token),
                 terminal=asked.terminal,
                 user=asked.user,
@@ -106,11 +107,10 @@ class Desk:
     @asynccontextmanager
     async def _fed(self, program: streams.Execution, token: str) -> AsyncIterator[None]:
         """Pass on the asker's input while the context lasts."""
-        async with anyio.create_task_group() as tasks:
+        async with beside() as tasks:
             if token:
                 tasks.start_soon(self._feed, program, token)
             yield
-            tasks.cancel_scope.cancel()
 
     async def _feed(self, program: streams.Execution, token: str) -> None:
         with self.bus.listen(asks.subject(self.node, f"input.{token}")) as said:
@@ -138,5 +138,3 @@ async def _told() -> AsyncIterator[None]:
         yield
     except EngineError as error:
         raise AnswerError(error.message) from error
-
-

@@ -11,6 +11,7 @@ import pathlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import anyio
 import msgspec
@@ -244,6 +245,11 @@ class Engine:
             if error.kind == "missing":
                 return None
             raise
+
+    async def inspect(self, container: str) -> dict[str, Any]:
+        """Give the engine's own description of a container."""
+        found: dict[str, Any] = await self.calls.quick(lambda api: api.inspect_container(container))
+        return found
 
     async def list_ours(self, cluster: str) -> list[Found]:
         """List the cluster's containers on this engine, ended ones too, by slot and attempt."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from segue_node_runner import news
-from segue_node_runner.effects import Examine, List, RemoveApp, Start, Stop
+from segue_node_runner.effects import Examine, List, Remove, Start, Stop
 from segue_node_runner.inventory import Found
 from segue_node_runner.labels import Identity
 
@@ -78,8 +78,8 @@ class SimulatedEngine:
                 self.at(self._draw(self.manner.look_s), self._list)
             case Examine():
                 self.at(self._draw(self.manner.look_s), self._examine, effect)
-            case RemoveApp():
-                self._remove_dead(effect.app)
+            case Remove():
+                self.at(self._draw(self.manner.look_s), self._remove, effect)
 
     def _stuck(self, effect: Any) -> None:
         """Give no answer in time; a frozen engine does it all the same once it goes on."""
@@ -247,10 +247,11 @@ class SimulatedEngine:
         if found is not None:
             self._tell(self._death(found))
 
-    def _remove_dead(self, app: str) -> None:
-        for identity, found in list(self.there.items()):
-            if identity.app == app and not found.runs:
-                del self.there[identity]
+    def _remove(self, effect: Remove) -> None:
+        found = self.there.get(effect.identity)
+        if found is not None and not found.runs:
+            del self.there[effect.identity]
+            self._tell(news.Gone(identity=effect.identity, engine_id=effect.engine_id))
 
     # Faults.
 

@@ -17,6 +17,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from docker import APIClient
 from requests import Response
 
+from segue_node_runner.beside import beside
 from segue_node_runner.errors import TROUBLE, EngineError, of_answer, sorted_out
 from segue_node_runner.sdk import Calls
 
@@ -216,14 +217,13 @@ async def _flowing(
         answer = await calls.quick(begin)
         send, receive = anyio.create_memory_object_stream[Chunk](CHUNKS_AHEAD)
         flow = Flow(receive)
-        async with anyio.create_task_group() as tasks:
+        async with beside() as tasks:
             tasks.start_soon(_read, answer, flow, send)
             try:
                 yield flow, answer
             finally:
                 answer.end()
                 receive.close()
-                tasks.cancel_scope.cancel()
     finally:
         calls.streams.release_on_behalf_of(owner)
 

@@ -18,6 +18,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from docker import APIClient
 
 from segue_node_runner import labels, streams
+from segue_node_runner.beside import beside
 from segue_node_runner.engine import Engine
 from segue_node_runner.errors import TROUBLE, EngineError, sorted_out
 from segue_node_runner.labels import Identity
@@ -47,14 +48,13 @@ _decode = msgspec.json.Decoder(_Event).decode
 async def watched(engine: Engine, cluster: str) -> AsyncIterator[MemoryObjectReceiveStream[News]]:
     """Receive what happens to the cluster's containers on this engine until the context is left."""
     send, receive = anyio.create_memory_object_stream[News](_NEWS_AHEAD)
-    async with anyio.create_task_group() as tasks, send, receive:
+    async with send, receive, beside() as tasks:
         watch = _Watch(engine, cluster, send, tasks)
         tasks.start_soon(watch.run)
         try:
             yield receive
         finally:
             watch.close()
-            tasks.cancel_scope.cancel()
 
 
 class _Watch:

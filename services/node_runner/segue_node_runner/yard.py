@@ -4,6 +4,7 @@ A listing is complete but old; news is new but may be missed. What changed while
 is believed over it. Nothing here decides what is to be done about any of it.
 """
 
+from collections.abc import Container
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ class Yard:
 
     def __init__(self) -> None:
         self.facts: news.Facts | None = None
-        self.condition = news.Condition("away", "it was not reached yet")
+        self.condition = news.Condition("away")  # Without words: nobody has said so yet.
         self.there: dict[Identity, Found] = {}
         self.listed = False  # `there` is complete since the engine was last reached.
         self.starting: dict[Identity, None] = {}
@@ -31,7 +32,11 @@ class Yard:
         self.failed: dict[Identity, news.StartFailed] = {}
         self.died: dict[Identity, news.Died] = {}
         self.stopped: dict[Identity, news.StopDone] = {}
+        self.giving_up: dict[Identity, None] = {}
+        self.leftovers: dict[str, bool] = {}  # Apps with networks (True) or volumes only.
+        self.untidy = False  # A listing came since somebody last tidied up.
         self.again_at: dict[Identity, float] = {}  # Not to be tried before.
+        self._health: dict[Identity, news.HealthChanged] = {}  # Heard before the start was done.
         self._changed: dict[Identity, None] = {}  # Since the listing under way was begun.
         self._listing = False
         self._list_at = 0.0
@@ -57,10 +62,25 @@ class Yard:
         running = [other for other, found in self.there.items() if found.runs]
         return any(other.slot_name == name and other != identity for other in moving + running)
 
+    def list_now(self) -> None:
+        """Ask for a listing at the next occasion."""
+        self._list_at = 0.0
+
     def forget(self, identity: Identity) -> None:
         """Drop what is remembered of a container whose end is in the log."""
-        for memory in (self.started, self.failed, self.died, self.stopped, self.again_at):
+        for memory in self._memories():
             memory.pop(identity, None)
+
+    def forget_all_but(self, kept: Container[Identity]) -> None:
+        """Drop what is remembered of containers that nobody asks about any more."""
+        moving = {**self.starting, **self.stopping}
+        for memory in self._memories():
+            for identity in [one for one in memory if one not in kept and one not in moving]:
+                del memory[identity]
+
+    def _memories(self) -> tuple[dict[Identity, Any], ...]:
+        outcomes = (self.started, self.failed, self.died, self.stopped)
+        return (*outcomes, self.again_at, self.giving_up, self._health)
 
     # What the host says.
 
@@ -100,7 +120,9 @@ class Yard:
             listed.pop(identity, None)
             if identity in self.there:
                 listed[identity] = self.there[identity]
-        self.there, self.listed = listed, True
+        self.there, self.listed, self.untidy = listed, True, True
+        self.leftovers = dict.fromkeys(inventory.volumes_of, False)
+        self.leftovers |= dict.fromkeys(inventory.networks_of, True)
         self._listing, self._list_at = False, now + LIST_EVERY_S
         if self.condition.state == "away":
             self.condition = news.Condition("well")
@@ -109,12 +131,13 @@ class Yard:
         identity = said.identity
         match said:
             case news.StartDone():
-                self.starting.pop(identity, None)
+                self._start_over(identity)
                 self.started[identity] = said
-                died = self.died.get(identity)
-                self.there[identity] = _ended(said.found, died) if died else said.found
+                died, health = self.died.get(identity), self._health.pop(identity, None)
+                found = _judged(said.found, health) if health else said.found
+                self.there[identity] = _ended(found, died) if died else found
             case news.StartFailed():
-                self.starting.pop(identity, None)
+                self._start_over(identity)
                 if said.passing:
                     self.again_at[identity] = now + AGAIN_AFTER_S
                 else:
@@ -127,6 +150,10 @@ class Yard:
                 self.stopping.pop(identity, None)
                 self.again_at[identity] = now + AGAIN_AFTER_S
 
+    def _start_over(self, identity: Identity) -> None:
+        self.starting.pop(identity, None)
+        self.giving_up.pop(identity, None)
+
     def _change(self, said: news.ContainerNews, now: float) -> None:
         identity = said.identity
         found = self.there.get(identity)
@@ -136,17 +163,21 @@ class Yard:
                 self.died[identity] = said
                 if found is not None:
                     self.there[identity] = _ended(found, said)
-            case news.HealthChanged(healthy=healthy) if found is not None:
-                self.there[identity] = msgspec.structs.replace(
-                    found,
-                    health="healthy" if healthy else "unhealthy",
-                    streak=said.streak,
-                    output=said.output,
-                )
+            case news.HealthChanged() if found is not None:
+                self.there[identity] = _judged(found, said)
+            case news.HealthChanged():
+                self._health[identity] = said
             case news.Running() if found is None and identity not in self.starting:
                 self._list_at = now  # A start that had been given up worked after all.
             case news.Gone():
                 self.there.pop(identity, None)
+
+
+def _judged(found: Found, said: news.HealthChanged) -> Found:
+    if not found.runs:
+        return found
+    health = "healthy" if said.healthy else "unhealthy"
+    return msgspec.structs.replace(found, health=health, streak=said.streak, output=said.output)
 
 
 def _ended(found: Found, died: news.Died) -> Found:

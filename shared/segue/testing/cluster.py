@@ -101,7 +101,8 @@ class Cluster:
     def start_node(self, name: str, engine: Engine) -> Service:
         """Start a node runner for an engine."""
         self.engines[name] = engine
-        return self.start("node_runner", name, "--node", name, "--docker", engine.url)
+        folders = ["--state", str(self.folder / "state"), "--runtime", str(self.folder / "run")]
+        return self.start("node_runner", name, "--node", name, "--docker", engine.url, *folders)
 
     def __getitem__(self, key: tuple[str, str]) -> Service:
         """Find an instance of a service."""
