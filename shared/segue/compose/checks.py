@@ -194,11 +194,11 @@ def _targets(at: str, section: dict[str, Any], findings: Findings) -> None:
     for attribute, _ in _PLACES:
         for index, entry in enumerate(section.get(attribute, [])):
             target = entry["target"].rstrip("/") or "/"
-            if target in taken:
-                findings.at(f"{at}.{attribute}[{index}]").wrong(
-                    f"{target} is taken by {taken[target]}", "choose another target", "conflict"
-                )
-            taken.setdefault(target, f"{attribute}[{index}]")
+            place = findings.at(f"{at}.{attribute}[{index}]")
+            first = taken.setdefault(target, place.at)
+            if first != place.at:
+                what = f"{target} is taken by {first.removeprefix(f'{at}.')}"
+                place.wrong(what, "choose another target", "conflict")
 
 
 def _mounts(
@@ -214,8 +214,9 @@ def _mounts(
                 "name the nodes with deploy.placement.constraints",
                 "portability",
             )
-        driver = canonical.get("volumes", {}).get(source, {}).get("driver", "local")
-        if mount["type"] == "volume" and source and driver == "local" and source not in local:
+        volume = canonical.get("volumes", {}).get(source, {"driver": "unknown"})
+        is_local = mount["type"] == "volume" and volume.get("driver", "local") == "local"
+        if is_local and source not in local:
             local.add(source)
             findings.at(f"{at}.volumes[{index}]").note(
                 f"the data of volume '{source}' stay on one node, and the slot with them"

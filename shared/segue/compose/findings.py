@@ -58,6 +58,7 @@ class Findings:
         """Add a problem at `at`, a place in the document."""
         found = Problem(where=at, what=what, hint=hint, kind=kind)
         self.failed.add(at)
+        self.notes = [note for note in self.notes if note.where != at]
         left_out = kind == "unsupported" and self.lenient
         self._add(self.notes if left_out else self.problems, found)
 

@@ -18,9 +18,11 @@ _NAME = re.compile(r"[a-zA-Z0-9._-]{1,255}")
 
 
 def scalar(parse: Callable[[Any], Any]) -> Form:
-    """Make a form of a reader of one value."""
+    """Make a form of a reader of one value, which is never empty."""
 
     def form(place: Place, value: Any) -> Any:
+        if isinstance(value, str) and not value.strip():
+            return place.wrong("is empty", "give it a value, or leave it out")
         try:
             return parse(value)
         except Invalid as error:
@@ -29,9 +31,17 @@ def scalar(parse: Callable[[Any], Any]) -> Form:
     return form
 
 
+def any_text(place: Place, value: Any) -> Any:
+    """Read text that may be empty."""
+    try:
+        return values.as_text(value)
+    except Invalid as error:
+        return place.invalid(error)
+
+
 def text(place: Place, value: Any) -> Any:
     """Read text; empty text asks for nothing."""
-    read = scalar(values.as_text)(place, value)
+    read = any_text(place, value)
     return ABSENT if read == "" else read
 
 
@@ -100,7 +110,7 @@ def each(form: Form, *, alone: bool = False) -> Form:
         if alone and not isinstance(value, list | dict):
             value = [value]
         if not isinstance(value, list):
-            return place.wrong(f"must be a list, is {values.kind(value)}")
+            return no_list(place, value)
         found = [form(place.item(index), item) for index, item in enumerate(value)]
         kept: list[Any] = []
         for item in found:
@@ -109,6 +119,13 @@ def each(form: Form, *, alone: bool = False) -> Form:
         return kept or ABSENT
 
     return read
+
+
+def no_list(place: Place, value: Any) -> Any:
+    """Refuse what should have been a list."""
+    one = isinstance(value, str) and '"' not in value and len(value) < 60
+    hint = f'write ["{value}"]' if one else ""
+    return place.wrong(f"must be a list, is {values.kind(value)}", hint)
 
 
 texts = each(text)
@@ -129,7 +146,7 @@ def optional_pairs(place: Place, value: Any) -> Any:
             at.wrong("has no name before the '='")
         elif found is None:
             read[key] = None
-        elif (spelt := scalar(values.as_text)(at, found)) is not ABSENT:
+        elif (spelt := any_text(at, found)) is not ABSENT:
             read[key] = spelt
             if isinstance(value, list):
                 place.findings.origins[f"{place.at}.{key}"] = at.at
@@ -143,7 +160,7 @@ def _entries(place: Place, value: Any) -> Iterable[tuple[Place, str, Any]]:
     elif isinstance(value, list):
         for index, item in enumerate(value):
             at = place.item(index)
-            line = scalar(values.as_text)(at, item)
+            line = any_text(at, item)
             if line is not ABSENT:
                 key, equals, found = line.partition("=")
                 yield at, key.strip(), found if equals else None
@@ -154,9 +171,9 @@ def _entries(place: Place, value: Any) -> Iterable[tuple[Place, str, Any]]:
 def command(place: Place, value: Any) -> Any:
     """Read a command line as a list; text is split as a shell splits it, and runs in none."""
     if isinstance(value, list):
-        words = [scalar(values.as_text)(place.item(i), item) for i, item in enumerate(value)]
+        words = [any_text(place.item(index), item) for index, item in enumerate(value)]
         return [word for word in words if word is not ABSENT]
-    line = scalar(values.as_text)(place, value)
+    line = any_text(place, value)
     try:
         return line if line is ABSENT else shlex.split(line)
     except ValueError as error:
@@ -256,6 +273,8 @@ def named_or_list(default: dict[str, Any]) -> Form:
                     plain[name] = dict(default)
                     place.findings.origins[f"{place.at}.{name}"] = f"{place.at}[{index}]"
             value = plain
+        elif not isinstance(value, dict):
+            return no_list(place, value)
         found = full(place, value)
         if found is ABSENT:
             return ABSENT
@@ -276,7 +295,7 @@ def items(
 
     def form(place: Place, value: Any) -> Any:
         if not isinstance(value, list):
-            return place.wrong(f"must be a list, is {values.kind(value)}")
+            return no_list(place, value)
         kept: list[Any] = []
         for index, item in enumerate(value):
             at = place.item(index)
@@ -289,8 +308,11 @@ def items(
                 at.invalid(error)
                 continue
             for entry in long:
+                before = len(place.findings.problems)
                 found = section(at, entry)
-                found = found if found is ABSENT else finish(at, found)
+                if len(place.findings.problems) > before:
+                    continue  # What is missing may be what was misspelt.
+                found = finish(at, found)
                 if found is not ABSENT and found not in kept:
                     place.findings.origins[f"{place.at}[{len(kept)}]"] = at.at
                     kept.append(found)

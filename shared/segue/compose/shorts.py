@@ -110,7 +110,7 @@ def volumes(_place: Place, value: Any) -> list[dict[str, Any]]:
     """Read `[SOURCE:]TARGET[:OPTIONS]`."""
     line = as_text(value).strip()
     if _DRIVE.match(line):
-        raise Invalid(f"{shown(value)} is a Windows path", "Segue's nodes run Linux containers")
+        raise Invalid(f"{shown(value)} is a Windows path", "Segue's nodes run Linux containers.")
     parts = line.split(":")
     if len(parts) == 1:
         return [{"type": "volume", "target": line}]

@@ -57,7 +57,7 @@ def kind(value: Any) -> str:
 
 def shown(value: Any) -> str:
     """Quote a value for a message, cut where it is long."""
-    text = as_text(value)
+    text = as_text(value) if isinstance(value, str | int | float) else kind(value)
     return f"'{text}'" if len(text) <= 60 else f"'{text[:57]}…'"
 
 

@@ -79,6 +79,10 @@ class Settler:
             return {"env_file": None}  # The conversion says what is wrong with it.
         found = self._from_files(files, f"{at}.env_file")
         for key, entry in (given.entries() if given else {}).items():
+            if not key:
+                what = "has no name before the '='"
+                self._trouble.wrong(entry.mark, f"{at}.environment", what)
+                continue
             # A key alone takes the value of whoever deploys, and is not there without one.
             found[key] = Node(self._variables.get(key), entry.mark) if _alone(entry) else entry
             if found[key].value is None:
@@ -154,7 +158,14 @@ class Settler:
         given = [key for key in _SOURCES if (found := entry.get(key)) and found.value is not None]
         if not given or (kind == "secrets" and "content" in given):
             return entry  # The conversion says what is wrong with it.
+        gone: dict[str, Node | None] = dict.fromkeys(_SOURCES)
         first = entry.entries()[given[0]]
+        external = entry.get("external")
+        if external is not None and external.text() not in (None, "false"):
+            what = "an external resource is only named"
+            hint = f"remove {given[0]} or external"
+            self._trouble.wrong(first.mark, f"{at}.{given[0]}", what, hint, "conflict")
+            return entry.but(gone)
         for other in given[1:]:
             what = f"is given, and so is {given[0]}"
             mark = entry.entries()[other].mark
@@ -162,7 +173,6 @@ class Settler:
         content = self._content(given[0], first, f"{at}.{given[0]}")
         # Where there is no content, the problem has been told: the digest only stands in.
         digest = "0" * 64 if content is None else self._sources.keep(content)
-        gone: dict[str, Node | None] = dict.fromkeys(_SOURCES)
         return entry.but({**gone, "x-digest": Node(digest, first.mark)})
 
     def _content(self, key: str, node: Node, where: str) -> bytes | None:

@@ -40,8 +40,11 @@ class Trouble:
         marks: Mapping[str, Mark],
     ) -> None:
         """Add what was found in a converted document."""
+        # What could not be filled in has been told, and is not judged as it stands.
+        told = {one.problem.where for one in self.problems if one.problem.where}
         for problem in problems:
-            _add(self.problems, Located(_nearest(problem.where, marks), problem))
+            if problem.where not in told:
+                _add(self.problems, Located(_nearest(problem.where, marks), problem))
         for note in notes:
             _add(self.notes, Located(_nearest(note.where, marks), note))
 

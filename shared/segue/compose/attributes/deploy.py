@@ -46,7 +46,9 @@ def _reserved(place: Place, value: Any) -> Any:
     found = device_requests(place, value)
     for index, request in enumerate([] if found is ABSENT else found):
         if not request.get("capabilities"):
-            place.findings.at(f"{place.at}[{index}]").wrong("has no capabilities", "such as [gpu]")
+            place.findings.at(f"{place.at}[{index}]").wrong(
+                "has no capabilities", "name some, such as [gpu]"
+            )
     return found
 
 

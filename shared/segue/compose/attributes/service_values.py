@@ -5,17 +5,14 @@ from typing import Any
 
 from segue.compose.attributes.deploy import device_requests
 from segue.compose.findings import ABSENT, Place
-from segue.compose.forms import choice, matching, optional_pairs, section, text, texts, whole
+from segue.compose.forms import choice, optional_pairs, section, text, texts, whole
 from segue.compose.values import Invalid, as_duration, as_size, as_whole, duration_text, shown
 
 _IMAGE = re.compile(
     r"[a-zA-Z0-9][a-zA-Z0-9._-]*(?::[0-9]+)?(?:/[a-zA-Z0-9._-]+)*"
     r"(?::[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
-_RESTART = matching(
-    r"no|always|unless-stopped|on-failure(?::[0-9]{1,6})?",
-    "no, always, unless-stopped or on-failure[:COUNT]",
-)
+_RESTART = re.compile(r"no|always|unless-stopped|on-failure(?::[0-9]{1,6})?")
 
 
 def image(place: Place, value: Any) -> Any:
@@ -85,7 +82,12 @@ def pull(place: Place, value: Any) -> Any:
 
 def restart(place: Place, value: Any) -> Any:
     """Read when to start again; a parser of YAML 1.1 gives `no` as false."""
-    return _RESTART(place, "no" if value is False else value)
+    found = text(place, "no" if value is False else value)
+    if found is ABSENT or _RESTART.fullmatch(found):
+        return found
+    return place.wrong(
+        f"{shown(found)} is not known", "use no, always, unless-stopped or on-failure[:COUNT]"
+    )
 
 
 def security(place: Place, value: Any) -> Any:
@@ -166,6 +168,8 @@ def gpus(place: Place, value: Any) -> Any:
     """Read device requests of which each has the capability `gpu`; `all` is every one."""
     if value == "all":
         value = [{"count": "all"}]
+    if not isinstance(value, list):
+        return place.wrong(f"{shown(value)} is not known", "use all, or [{count: 1}]")
     found = device_requests(place, value)
     if found is ABSENT:
         return ABSENT
