@@ -149,7 +149,8 @@ def test_one_problem_stands_in_the_line_and_several_behind_it() -> None:
 def test_a_request_is_a_persons_word_and_a_fact_a_nodes() -> None:
     asked = DeployRequested(app="shop", compose={})
     assert who(said(asked, source="/cli/desk", actor="maria@desk")) == "maria@desk"
-    assert who(said(asked, source="/foreign")) == "foreign"
+    assert who(said(asked, source="/foreign")) == "a program"
+    assert who(said(asked, source="/ci/build-7")) == "ci"
     assert who(said(asked, actor="maria@desk")) == "deployer for maria@desk"
     failed = ContainerFailed(**SLOT, node="node-a", reason="exited")
     assert who(said(failed, source="/segue/node_runner/node-a")) == "node-a"

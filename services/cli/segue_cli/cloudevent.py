@@ -1,7 +1,7 @@
 """Write a message of the log as the CloudEvent it is, with its place in the log.
 
 `sequence` and `recordedtime` are the official extensions: where it stands, and when by the log's
-clock. A message that means nothing is given as what it is, with the reason.
+clock. A message that means nothing here is given as what it is, with the reason as `problem`.
 """
 
 from typing import Any
@@ -17,13 +17,14 @@ def cloud_event(one: Read) -> dict[str, Any]:
     """Give the event as JSON's own values."""
     stored, record = one.stored, one.record
     place = {"sequence": str(stored.sequence), "recordedtime": stamp(stored.time)}
-    if record is None:
-        said = stored.data.decode("utf-8", "replace")
-        return {"problem": one.problem, "on": stored.subject, **place, "content": said}
+    problem = {"problem": one.problem} if record is None else {}
     structured = _structured(stored.data)
     if structured is not None:
         data = structured.pop("data", {})
-        return {**structured, **place, "data": data}
+        return {**structured, **place, **problem, "data": data}
+    if record is None:
+        said = stored.data.decode("utf-8", "replace")
+        return {**problem, "on": stored.subject, **place, "content": said}
     return of_record(record)
 
 

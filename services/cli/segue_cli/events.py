@@ -163,7 +163,7 @@ def line(one: Read) -> Text:
     stored, record = one.stored, one.record
     text = Text().append(f"{clock(stored.time)} {stored.sequence:>6}  ", STYLES["dim"])
     if record is None:
-        return text.append(f"{stored.subject}  cannot be read: {one.problem}", STYLES["bad"])
+        return text.append(stored.subject).append(f"  not understood: {one.problem}", STYLES["dim"])
     told, event = tell(record), record.event
     tone = "plain" if told.tone == "good" else told.tone
     text.append(f"{event.type:<22} ", STYLES[tone]).append(f"{about(event):<14} ", STYLES["name"])

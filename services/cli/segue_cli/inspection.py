@@ -93,7 +93,7 @@ def _block(title: str, facts: Facts) -> RenderableType:
 
 
 def _titled(title: str, body: RenderableType) -> RenderableType:
-    return Group(styled(title, "name"), Padding(body, (0, 0, 0, 2)))
+    return Group(styled(title, "name"), Padding(body, (0, 0, 0, 2), expand=False))
 
 
 def _when(time: float, seen: Sight) -> str:
@@ -261,7 +261,9 @@ def _event(one: Read) -> Iterator[RenderableType]:
         ("problem", one.problem),
     ]
     if record is None:
-        yield _block("message", [*facts, ("content", attributes["content"])])
+        yield _block("message", facts)
+        said = attributes.get("content") or msgspec.json.encode(data).decode()
+        yield _titled("content", Text(said))
         return
     told = tell(record)
     yield _block(

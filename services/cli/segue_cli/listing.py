@@ -94,7 +94,8 @@ async def see(bus: Bus, at: str | None) -> Sight:
     if at is not None:
         note(f"as of {day(seen.time)} {clock(seen.time)}, sequence {seen.picture.state.sequence}")
     if seen.partial:
-        note(f"incomplete: the log begins at {head.first}, and no snapshot is from before")
+        begins = f"the log begins at {head.first}, and no snapshot is from before"
+        note(f"incomplete: {begins}", always=True)
     if seen.unread:
         note(f"{seen.unread} events mean nothing to this version and were passed over")
     return seen

@@ -52,7 +52,8 @@ def where(event: Event) -> str:
 def who(record: Record) -> str:
     """Name whose word an event is: a person, a service, or a node for its runner."""
     if not record.source.startswith("/segue/"):
-        return record.actor or record.source.strip("/").partition("/")[0]
+        program = record.source.strip("/").partition("/")[0]
+        return record.actor or ("a program" if program == "foreign" else program)
     author, _, instance = record.source.removeprefix("/segue/").partition("/")
     name = instance or author if author == "node_runner" else author.replace("_", " ")
     return f"{name} for {record.actor}" if record.actor else name

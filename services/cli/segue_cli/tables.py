@@ -96,7 +96,7 @@ def print_json(rows: Iterable[object]) -> None:
     sys.stdout.flush()
 
 
-def note(text: str) -> None:
-    """Tell a person at a terminal something about the answer, beside the answer."""
-    if sys.stderr.isatty():
+def note(text: str, *, always: bool = False) -> None:
+    """Tell a person at a terminal something beside the answer; `always`: whoever reads it."""
+    if always or sys.stderr.isatty():
         Console(stderr=True, highlight=False, markup=False).print(styled(text, "dim"))

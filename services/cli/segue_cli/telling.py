@@ -28,6 +28,8 @@ from segue_cli.things import AppName, NodeName, ServiceName, SlotName, Thing
 
 ATTEMPTS_FIRST, ATTEMPTS_LAST = 1, 3
 RECORDS_MOST = 120
+LINES_MOST = 5
+SETTLED_AFTER_S = 60.0
 TREE_MOST = 200
 
 
@@ -42,6 +44,7 @@ def print_story(
 ) -> None:
     """Print what happened, oldest first."""
     told = story if everything else shortened(story, what)
+    lines_most = None if everything else LINES_MOST
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column(style=STYLES["dim"], no_wrap=True)
     grid.add_column(style=STYLES["dim"], no_wrap=True, justify="right")
@@ -60,7 +63,7 @@ def print_story(
             grid.add_row("")
         gap = f"+{span(one.time - before)}" if before and one.time - before > 0.0005 else ""
         before = one.time
-        grid.add_row(clock(one.time), gap, _mark(one), who(one), _words(one, what))
+        grid.add_row(clock(one.time), gap, _mark(one), who(one), _words(one, what, lines_most))
     console.print(grid)
 
 
@@ -89,7 +92,7 @@ def _mark(record: Record) -> Text:
     return styled("·" if tone == "plain" else "●", "dim" if tone == "plain" else tone)
 
 
-def _words(record: Record, what: Thing) -> Text:
+def _words(record: Record, what: Thing, lines_most: int | None) -> Text:
     told, event = tell(record), record.event
     asked_for = _is(record, what)
     text = Text()
@@ -100,9 +103,19 @@ def _words(record: Record, what: Thing) -> Text:
     if node and node != who(record) and node not in told.point:
         text.append(f" on {node}")
     if asked_for or told.tone == "bad" or not isinstance(what, SlotName):
-        for detail in told.details:
+        for detail in _cut(told.details, lines_most):
             text.append(f"\n  {detail}", "" if detail.startswith("|") else STYLES["dim"])
     return text
+
+
+def _cut(details: Sequence[str], lines_most: int | None) -> Sequence[str]:
+    """Leave out all but the last of what a container printed."""
+    printed = [detail for detail in details if detail.startswith("|")]
+    if lines_most is None or len(printed) <= lines_most:
+        return details
+    said = [detail for detail in details if not detail.startswith("|")]
+    more = count(len(printed) - lines_most, "line")
+    return [*said, f"… {more} more (--all tells them)", *printed[-lines_most:]]
 
 
 def shortened(story: Sequence[Record], what: Thing) -> Sequence[Record | Omitted]:
@@ -173,11 +186,9 @@ def print_now(console: Console, what: Thing, seen: Sight) -> None:
     match what:
         case SlotName(app=app, service=service, slot=slot) if what.attempt is None:
             console.print()
-            found = picture.service(app, service)
-            flaps = found is not None and found.flapping_since > 0
             for row in rows.slots(picture, app, service):
                 if row.slot == slot:
-                    console.print(_slot_now(row, seen.time, flaps=flaps))
+                    console.print(_slot_now(row, picture, seen.time))
         case NodeName(node=node):
             console.print()
             console.print(_node_now(picture, node, seen.time))
@@ -194,14 +205,27 @@ def _now(state: str, words: Sequence[str]) -> Text:
     return text.append("".join(f", {word}" for word in words if word))
 
 
-def _slot_now(row: rows.SlotRow, now: float, *, flaps: bool) -> Text:
-    since = f"for {span(now - row.since.timestamp())}" if row.since else ""
+def _slot_now(row: rows.SlotRow, picture: Picture, now: float) -> Text:
+    since_s = now - row.since.timestamp() if row.since else 0.0
     place = f"on {row.node}" if row.node else "without a node"
     restarts = count(row.restarts, "restart") if row.restarts else ""
-    note = slot_note(row, now) or ("its service is flapping" if flaps else "")
+    note = slot_note(row, now) or _unsettled(row, picture, since_s)
     well = row.state in ("running", "finished") and row.health in ("", "healthy") and not note
+    since = f"for {span(since_s)}" if row.since else ""
     words = [place, since, row.health, restarts, note, "nothing is wrong" if well else ""]
     return _now(row.state, words)
+
+
+def _unsettled(row: rows.SlotRow, picture: Picture, since_s: float) -> str:
+    """Say what speaks against trusting a container that runs."""
+    service = picture.service(row.app, row.service)
+    slot = picture.slot(row.app, row.service, row.slot)
+    if service is not None and service.flapping_since:
+        return "its service is flapping"
+    looping = slot is not None and slot.streak > 1 and row.state == "running"
+    if slot is not None and looping and since_s < SETTLED_AFTER_S:
+        return f"it ended {slot.streak} times in a row before that"
+    return ""
 
 
 def _node_now(picture: Picture, name: str, now: float) -> Text:
