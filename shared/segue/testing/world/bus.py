@@ -5,7 +5,7 @@ waiting. While the servers elect a leader nothing is stored, but core messages f
 down nothing flows at all. Followers lag, each in its own way, and are never out of order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -70,8 +70,9 @@ class SimBus:
         self.cut: dict[str, None] = {}  # Hosts without a wire.
         self.down = self.electing = False
         self.snapshots: dict[int, bytes] = {}
+        self.returned: Callable[[float], None] = lambda _: None  # Told how long it was down.
+        self._down_at = 0.0
         self._due: dict[str, bool] = {}
-        self._ready_at: dict[str, float] = {}
 
     @property
     def time(self) -> float:
@@ -113,6 +114,10 @@ class SimBus:
 
     def set_down(self, *, down: bool) -> None:
         """Stop or start the servers."""
+        if down:
+            self._down_at = self.sim.now
+        elif self.down:
+            self.returned(self.sim.now - self._down_at)
         self.down = down
         for client in list(self.clients.values()):
             delay = self.sim.between(0, 0.1) if down else self.sim.between(0.1, 0.8)

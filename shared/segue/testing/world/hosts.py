@@ -4,6 +4,7 @@ This is the only part of `segue.testing` that knows the services: it puts their 
 simulated processes.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ class Host:
 
     def __init__(self, sim: Sim, bus: SimBus, decoded: Decoded, name: str, manner: Manner) -> None:
         self.sim, self.bus, self.name, self.powered = sim, bus, name, True
+        self.before: Callable[[Host, Any], None] = lambda _, __: None
         self.engine = SimulatedEngine(sim.at, sim.random, manner, lambda: EPOCH_S + sim.now)
         self._sessions = 0
         self.runner = Process(
@@ -56,6 +58,7 @@ class Host:
         if isinstance(effect, GiveWay):
             process.kill()
             return
+        self.before(self, effect)
         self.engine.perform(effect)
 
     def _beat(self) -> None:
@@ -107,7 +110,8 @@ class Cluster:
                 )
                 self.control.append(process)
         self.hosts = [
-            Host(sim, self.bus, self.decoded, f"n{n}", manner or Manner()) for n in range(nodes)
+            Host(sim, self.bus, self.decoded, f"n{n}", msgspec.structs.replace(manner or Manner()))
+            for n in range(nodes)
         ]
 
     @property

@@ -7,7 +7,10 @@ the rest at the end of the calm.
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from segue.envelope import ERRORS, Record
+from segue_node_runner.effects import Start, Stop
+from segue_node_runner.labels import Identity
+
+from segue.envelope import ERRORS, Record, Unreadable
 from segue.events.container import (
     ContainerAssigned,
     ContainerEvent,
@@ -16,7 +19,9 @@ from segue.events.container import (
 from segue.events.deploy import DeployAccepted
 from segue.events.event import EventRejected
 from segue.events.leader import LeaderElected
+from segue.events.node import NodeLost
 from segue.log import Stored
+from segue.picture import Picture
 from segue.testing.world.process import Decoded
 from segue.testing.world.sim import Sim
 
@@ -40,6 +45,8 @@ class LogChecker:
         self.revisions: dict[str, int] = {}
         self.unreadable: dict[int, int] = {}  # Sequence: records of its rejection.
         self.by_type: Counter[str] = Counter()
+        self.picture = Picture()  # What one would know who saw every message as it is stored.
+        self.blind_until = 0.0  # Nobody may be declared lost before: the bus was away.
 
     def check(self, news: Iterable[Stored]) -> None:
         """Check messages in the order they were stored."""
@@ -48,6 +55,9 @@ class LogChecker:
                 record = self.decoded(stored)
             except ERRORS:
                 self.unreadable[stored.sequence] = 0
+                self.picture.unreadable(
+                    Unreadable(stored.sequence, stored.time, stored.subject, "unreadable")
+                )
                 continue
             self.records.append(record)
             self.by_type[record.event.type] += 1
@@ -56,6 +66,7 @@ class LogChecker:
                 if problem:
                     raise ViolationError(self.story(law.__name__, problem, record))
             self.sequence_of[record.id] = record.sequence
+            self.picture.fold(record)
 
     def story(self, law: str, problem: str, record: Record | None = None) -> str:
         """Tell a violation: seed, law, what, and the last events about the same thing."""
@@ -154,6 +165,36 @@ def a_rejection_is_of_something_unreadable(checker: LogChecker, record: Record) 
     return "" if checker.unreadable[sequence] == 1 else f"message {sequence} is rejected twice"
 
 
+def nobody_is_lost_in_the_dark(checker: LogChecker, record: Record) -> str:
+    """After the bus was away no node is declared lost until its beats could be heard again."""
+    if isinstance(record.event, NodeLost) and checker.sim.now < checker.blind_until:
+        return f"{record.event.node} was declared lost before {checker.blind_until:.3f} s"
+    return ""
+
+
+def nothing_is_stopped_without_an_order(checker: LogChecker, effect: Stop) -> str:
+    """I10: a container is stopped when it was retired, has ended in the log, or has a successor."""
+    key = (effect.app, effect.service, effect.slot)
+    slot = checker.picture.slot(*key)
+    if slot is None:
+        return f"{effect.identity} is stopped and nobody ever asked for its slot"
+    known = checker.picture.container(*key, effect.attempt)
+    if known is None or known.ended or known.retired:
+        return ""
+    newer = [c for c in slot.containers() if c.attempt > effect.attempt and c.node == known.node]
+    return "" if newer else f"{effect.identity} is stopped and is {known.phase} in the log"
+
+
+def an_older_attempt_is_never_started(there: Iterable[Identity], effect: Start) -> str:
+    """I9: what a node starts is the newest of its slot that it has."""
+    newer = [
+        other
+        for other in there
+        if other.slot_name == effect.identity.slot_name and other.attempt > effect.attempt
+    ]
+    return f"{effect.identity} is started beside {newer}" if newer else ""
+
+
 LAWS: tuple[Callable[[LogChecker, Record], str], ...] = (
     every_event_is_stored_once,
     every_decision_names_its_cause,
@@ -163,4 +204,5 @@ LAWS: tuple[Callable[[LogChecker, Record], str], ...] = (
     nobody_speaks_of_what_was_not_asked_for,
     revisions_rise_by_one,
     a_rejection_is_of_something_unreadable,
+    nobody_is_lost_in_the_dark,
 )

@@ -4,18 +4,29 @@ A violation raises `ViolationError`, which tells the seed, the law and what led 
 """
 
 from collections import Counter
+from typing import Any
 
 import msgspec
 from segue_deployer.slots import wanted_slots
+from segue_node_runner.effects import Start, Stop
 from segue_node_runner.inventory import Found
 from segue_node_runner.simulated import Manner
 
 from segue.picture import App, Picture
+from segue.spec import Resources
 from segue.testing.world.faults import Faults
-from segue.testing.world.hosts import Cluster
-from segue.testing.world.invariants import LogChecker, ViolationError
+from segue.testing.world.hosts import Cluster, Host
+from segue.testing.world.invariants import (
+    LogChecker,
+    ViolationError,
+    an_older_attempt_is_never_started,
+    nothing_is_stopped_without_an_order,
+)
 from segue.testing.world.people import People
 from segue.testing.world.sim import Sim
+
+BLIND_S = 1.5  # Beats come every half second; a verdict sooner is made of silence alone.
+DOUBLE_MOST_S = 90.0
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -49,7 +60,16 @@ class World:
         names = [host.name for host in self.cluster.hosts]
         self.people = People(self.sim, self.cluster.bus, plan.slots, names)
         self._checked = 0
+        self._double_since: dict[tuple[str, str, int], float] = {}
+        self._snapshot = b""
         self.sim.after_step = self._check_step
+        self.cluster.bus.returned = self._bus_returned
+        for host in self.cluster.hosts:
+            host.before = self._check_effect
+            host.engine.changed = self._check_doubles
+            host.engine.manner.cpu_millicores = self.sim.random.choice((2_000, 3_000, 8_000))
+            host.begin()
+        self.sim.at(self.sim.between(5, plan.faults_s), self._take_snapshot)
 
     def play(self) -> Result:
         """Run both phases and all checks."""
@@ -74,13 +94,53 @@ class World:
             news, self._checked = stored[self._checked :], len(stored)
             self.checker.check(news)
 
+    def _take_snapshot(self) -> None:
+        """Keep what a leader would keep: whoever starts from now on starts from it."""
+        self._snapshot = self.checker.picture.snapshot()
+        sequence = self.checker.picture.state.sequence
+        if sequence:
+            self.cluster.bus.snapshots[sequence] = self._snapshot
+            self.sim.mark("snapshot.saved")
+
+    def _bus_returned(self, away_s: float) -> None:
+        if away_s > 2 * BLIND_S:
+            self.checker.blind_until = self.sim.now + BLIND_S
+            self.sim.mark("bus.returned")
+
+    def _check_effect(self, host: Host, effect: object) -> None:
+        problem = ""
+        if isinstance(effect, Stop):
+            problem = nothing_is_stopped_without_an_order(self.checker, effect)
+        elif isinstance(effect, Start):
+            problem = an_older_attempt_is_never_started(host.engine.there, effect)
+        if problem:
+            raise ViolationError(self.checker.story(type(effect).__name__, problem))
+
+    def _check_doubles(self) -> None:
+        """I2: a slot runs twice only for a while: a node that was given up may come back."""
+        where: Counter[tuple[str, str, int]] = Counter(
+            (identity.app, identity.service, identity.slot)
+            for host in self.cluster.hosts
+            for identity, found in host.engine.there.items()
+            if found.runs
+        )
+        doubles = {key for key, times in where.items() if times > 1}
+        for key in sorted(doubles):
+            since = self._double_since.setdefault(key, self.sim.now)
+            if self.sim.now - since > DOUBLE_MOST_S:
+                problem = f"{key} runs twice since {since:.3f} s"
+                raise ViolationError(self.checker.story("a_slot_runs_twice_only_briefly", problem))
+        self._double_since = {k: v for k, v in self._double_since.items() if k in doubles}
+
     # At the end of the calm.
 
     def check_end(self) -> None:
         """Check what must be so once all is well and quiet."""
-        picture = self._folded()
+        picture = self.checker.picture
         for law in (
             self.everyone_sees_the_same,
+            self.a_snapshot_and_the_tail_are_the_log,
+            self.the_log_does_not_storm,
             self.nobody_decided_twice,
             self.every_unreadable_message_has_its_record,
             self.every_request_is_answered,
@@ -91,25 +151,35 @@ class World:
             if problem:
                 raise ViolationError(self.checker.story(law.__name__, problem))
 
-    def _folded(self) -> Picture:
-        picture = Picture()
-        for record in self.checker.records:
-            picture.fold(record)
-        return picture
-
     def everyone_sees_the_same(self, picture: Picture) -> str:
         """I6: every process's picture is the fold of the log."""
-        picture.state.sequence = len(self.cluster.bus.log.stored)
-        picture.state.cluster = self.cluster.bus.log.cluster
-        wanted = msgspec.to_builtins(picture.state)
+        wanted = _comparable(picture)
         for process in self.cluster.control:
-            if process.machine.rejects:
-                continue  # It counts what nobody can read, which the fold above leaves out.
-            seen = msgspec.to_builtins(process.core.picture.state)
+            seen = _comparable(process.core.picture)
             if seen != wanted:
                 parts = [part for part in wanted if seen.get(part) != wanted[part]]
                 return f"{process.name} differs in {parts}"
         return ""
+
+    def a_snapshot_and_the_tail_are_the_log(self, picture: Picture) -> str:
+        """I6: fold(snapshot + tail) = fold(log), indexes too."""
+        other = Picture()
+        if self._snapshot:
+            other.restore(self._snapshot)
+        for record in self.checker.records:
+            other.fold(record)
+        for name in ("on_node", "used", "pending"):
+            mine, theirs = _filled(getattr(other, name)), _filled(getattr(picture, name))
+            if mine != theirs:
+                return f"{name} differs: {mine} is not {theirs}"
+        return "" if _comparable(other) == _comparable(picture) else "the states differ"
+
+    def the_log_does_not_storm(self, _: Picture) -> str:
+        """I14: the number of events is bounded by what was asked for and what broke."""
+        strikes = sum(n for mark, n in self.sim.marks.items() if mark.startswith("fault."))
+        most = 400 + 60 * (self.plan.requests + strikes)
+        events = len(self.cluster.bus.log.stored)
+        return "" if events <= most else f"{events} events; {most} would be plenty"
 
     def nobody_decided_twice(self, _: Picture) -> str:
         """No core owed again what the log held already."""
@@ -156,6 +226,17 @@ class World:
             if used.cpu_millicores > facts.cpu_millicores or used.memory_bytes > facts.memory_bytes:
                 return f"{name} is overcommitted: {used}"
         return ""
+
+
+def _filled(index: dict[Any, Any]) -> dict[Any, Any]:
+    return {key: value for key, value in index.items() if value and value != Resources()}
+
+
+def _comparable(picture: Picture) -> dict[str, Any]:
+    state: dict[str, Any] = msgspec.to_builtins(picture.state)
+    for part in ("sequence", "cluster", "time", "unreadable"):
+        state.pop(part, None)  # Who follows a part of the log, or none yet, has others.
+    return state
 
 
 def _waits(app: App) -> bool:
