@@ -314,6 +314,7 @@ def items(
                     continue  # What is missing may be what was misspelt.
                 found = finish(at, found)
                 if found is not ABSENT and found not in kept:
+                    found = ordered(at.path, found, at.table)
                     place.findings.origins[f"{place.at}[{len(kept)}]"] = at.at
                     kept.append(found)
         return kept or ABSENT

@@ -182,7 +182,7 @@ def _bind(place: Place, mount: dict[str, Any], source: str) -> Any:
 
 def is_everywhere(path: str) -> bool:
     """Tell whether a path of the host may be expected on every node."""
-    return any(path == root or path.startswith(f"{root}/") for root in _EVERYWHERE)
+    return path == "/" or any(path == root or path.startswith(f"{root}/") for root in _EVERYWHERE)
 
 
 def devices(_place: Place, value: Any) -> list[dict[str, Any]]:

@@ -3,6 +3,8 @@
 python -m segue.compose.support > docs/compose.md
 """
 
+import sys
+
 from segue.compose.attributes import ROWS
 from segue.compose.findings import Row
 
@@ -92,4 +94,4 @@ def _line(row: Row, prefix: str) -> str:
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    sys.stdout.write(page())
