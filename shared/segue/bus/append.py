@@ -11,8 +11,9 @@ import secrets
 from collections.abc import Iterator, Sequence
 
 from segue.bus.connection import Connection, Reply
-from segue.bus.errors import BusError, BusRefusedError
-from segue.bus.jetstream import EVENTS, PubAck, get_message, read_answer
+from segue.bus.errors import BusError, BusRefusedError, NobodyAnswersError
+from segue.bus.jetstream import EVENTS, PubAck, StreamInfo, call, get_message, read_answer
+from segue.bus.protocol import covers
 from segue.log import Fence, Message, Outcome
 
 MESSAGE_BYTES_MAX = 1 << 20
@@ -44,6 +45,8 @@ class Writer:
                         return done
                     duplicate = outcome.duplicate and done.duplicate
                     outcome = Outcome("stored", done.sequence, duplicate)
+        except NobodyAnswersError as error:
+            return await self._unheard(messages, str(error))
         except BusRefusedError as error:
             if error.code and error.code not in _NEVER:
                 return Outcome("unknown", reason=str(error))
@@ -53,6 +56,19 @@ class Writer:
         except TimeoutError:
             return Outcome("unknown", reason=f"no answer from the bus within {timeout_s:g} s")
         return outcome
+
+    async def _unheard(self, messages: Sequence[Message], why: str) -> Outcome:
+        """Tell a subject that is not the log's from a log that is not there just now."""
+        try:
+            info = await call(self._connection, f"STREAM.INFO.{EVENTS}", None, StreamInfo)
+        except BusError:
+            return Outcome("unknown", reason=why)
+        taken = info.config["subjects"]
+        for message in messages:
+            if not any(covers(subject, message.subject) for subject in taken):
+                text = f"{message.subject} is not for the log, which takes {', '.join(taken)}"
+                return Outcome("invalid", reason=text)
+        return Outcome("unknown", reason=why)
 
     async def _write(
         self, batch: Sequence[Message], fence: Fence | None, timeout_s: float

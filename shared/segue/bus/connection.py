@@ -85,6 +85,7 @@ class Connection(Wire):
                 disconnected_cb=self._went_away,
                 reconnected_cb=self._came_back,
                 connect_timeout=2,
+                reconnect_time_wait=1,  # Only how long closing waits for a reconnect to end.
                 max_reconnect_attempts=-1,
                 ping_interval=PING_EVERY_S,
                 max_outstanding_pings=PINGS_UNANSWERED,
@@ -117,9 +118,10 @@ class Connection(Wire):
             self._reconnection_task,
         )
         with anyio.CancelScope(shield=True):
-            if self.is_connected:
-                with contextlib.suppress(BusError, errors.Error):
-                    await self.barrier(timeout_s=1)
+            try:
+                await self.barrier(timeout_s=1)
+            except BusError:
+                self._drop_transport()  # Closing in good order would wait for what cannot be sent.
             self._forget("the connection was closed")
             with anyio.move_on_after(2), contextlib.suppress(OSError, errors.Error):
                 await super().close()
@@ -275,7 +277,9 @@ class Connection(Wire):
                 reply = await future
         except TimeoutError:
             if not self.up:
-                raise BusUnreachableError(f"the bus is away: {self.why_away}") from None
+                raise BusUnreachableError(
+                    f"the bus is away: {self.why_away or 'connecting'}"
+                ) from None
             raise BusTimeoutError(f"no answer on {subject} within {timeout_s:g} s") from None
         finally:
             self._waiting.pop(inbox.encode(), None)

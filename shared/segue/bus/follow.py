@@ -26,7 +26,7 @@ from segue.bus.jetstream import (
     api,
     call,
 )
-from segue.bus.protocol import covers, read_headers, read_status
+from segue.bus.protocol import covers, is_filter, read_headers, read_status
 from segue.log import Stored, Stretch
 
 HEARTBEAT_S = 0.5
@@ -213,38 +213,65 @@ async def follow(
     connection: Connection, after: int, subjects: Sequence[str] = (), stream: str = EVENTS
 ) -> AsyncGenerator[Stretch, None]:
     """Give every message after `after` on `subjects`, for ever, in stretches."""
-    read, cluster, complained, moved = after, "", "", True
+    for subject in subjects:
+        if not is_filter(subject):
+            raise BusRefusedError(f"{subject!r} is not a filter that can be followed")
+    reader = _Reader(connection, after, subjects, stream)
     while True:
-        await connection.until(up=True)
-        consumer: Consumer | None = None
+        consumer = await reader.begin()
+        moved = False
         try:
-            info = await call(connection, f"STREAM.INFO.{stream}", None, StreamInfo)
-            here = (info.config.get("metadata") or {}).get(CLUSTER, "")
-            _same_log(info, read, here, cluster)
-            cluster = here
-            consumer = Consumer(connection, stream, read, info.state.last_seq)
-            await consumer.start(subjects)
-            complained = ""
             while True:
                 stretch = await consumer.next()
-                read, moved = stretch.upto, True
+                reader.read, moved = stretch.upto, True
                 yield stretch
         except _Missed:
-            if not moved:
-                await asyncio.sleep(RETRY_S)
-            moved = False
-        except LogReplacedError:
-            raise
-        except BusError as error:
-            if isinstance(error, BusRefusedError) and error.lasting:
-                raise
-            if complained != str(error):
-                complained = str(error)
-                log.warning("the log cannot be followed now", why=complained)
-            await asyncio.sleep(RETRY_S)
+            pass
         finally:
-            if consumer is not None:
-                consumer.stop()
+            consumer.stop()
+        if not moved:
+            await asyncio.sleep(RETRY_S)
+
+
+class _Reader:
+    """Where one reader stands in which log."""
+
+    def __init__(
+        self, connection: Connection, after: int, subjects: Sequence[str], stream: str
+    ) -> None:
+        self.read = after
+        self._connection, self._subjects, self._stream = connection, subjects, stream
+        self._cluster = ""
+
+    async def begin(self) -> Consumer:
+        """Make a consumer behind what is read, however long the bus or the stream is away."""
+        complained = False
+        while True:
+            await self._connection.until(up=True)
+            try:
+                return await self._make()
+            except LogReplacedError:
+                raise
+            except BusError as error:
+                if isinstance(error, BusRefusedError) and error.lasting:
+                    raise
+                if not complained:
+                    complained = True
+                    log.warning("the log cannot be followed now", why=str(error))
+            await asyncio.sleep(RETRY_S)
+
+    async def _make(self) -> Consumer:
+        info = await call(self._connection, f"STREAM.INFO.{self._stream}", None, StreamInfo)
+        cluster = (info.config.get("metadata") or {}).get(CLUSTER, "")
+        _same_log(info, self.read, cluster, self._cluster)
+        self._cluster = cluster
+        consumer = Consumer(self._connection, self._stream, self.read, info.state.last_seq)
+        try:
+            await consumer.start(self._subjects)
+        except BaseException:
+            consumer.stop()
+            raise
+        return consumer
 
 
 def _same_log(info: StreamInfo, read: int, here: str, cluster: str) -> None:

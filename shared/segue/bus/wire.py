@@ -70,6 +70,7 @@ class Wire(Client):
             server = pool.pop(0)
             pool.append(server)
             self._drop_transport()
+            self.why_away = ""
             try:
                 await self._connect_to_server(server)
             except Exception as error:  # noqa: BLE001 — whatever it was, the next try may do.
@@ -85,8 +86,11 @@ class Wire(Client):
                 task.cancel()  # An attempt that failed half-way leaves its own behind.
         try:
             await super()._process_connect_init()
-        except (OSError, errors.Error):
+        except (OSError, errors.Error) as error:
             self._failures += 1
+            if isinstance(error, ConnectionError) and self._server_info.get("auth_required"):
+                # Its word on them can be overtaken by its hanging up.
+                raise errors.Error("the server hung up on these credentials") from error
             raise
         except Exception as error:
             if isinstance(error, BusError) and not self.times_up:
@@ -111,6 +115,7 @@ class Wire(Client):
 
     async def _attempt_reconnect(self) -> None:
         self._forget("the connection was cut")
+        self._drop_transport()  # Closing in good order would wait for a frozen server to read.
         while not self.is_closed:
             try:
                 await super()._attempt_reconnect()
@@ -125,6 +130,10 @@ class Wire(Client):
         """Drop what was not sent: it would be old by the time it could be."""
         self._pending.clear()
         self._pending_data_size = 0
+        while self._flush_queue is not None and not self._flush_queue.empty():
+            sent = self._flush_queue.get_nowait()
+            if not sent.done():
+                sent.set_result(None)
         pongs, self._pongs = self._pongs, []
         for pong in pongs:
             if not pong.done():
@@ -138,7 +147,8 @@ class Wire(Client):
 
     async def _note_error(self, error: Exception) -> None:
         """Take nats-py's errors: trouble of a connection that is told of when it is lost."""
-        self.why_away = str(error) or type(error).__name__
+        if not self.why_away or not isinstance(error, OSError):  # The first has most to say.
+            self.why_away = str(error) or type(error).__name__
         log.debug("trouble with the bus", error=self.why_away)
 
     # Reading.

@@ -82,10 +82,17 @@ class NatsServer:
     def freeze(self) -> None:
         """Stop its clock: connections stay open and nobody answers."""
         os.kill(self.pid, signal.SIGSTOP)
+        while self._runs():
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         """Let it go on."""
         os.kill(self.pid, signal.SIGCONT)
+
+    def _runs(self) -> bool:
+        """Tell whether any of its threads has not heard yet that it is to stop."""
+        stats = [file.read_text() for file in Path(f"/proc/{self.pid}/task").glob("*/stat")]
+        return any(stat.rsplit(")", 1)[1].split()[0] != "T" for stat in stats)
 
     def __enter__(self) -> Self:
         """Start it for a `with` block."""

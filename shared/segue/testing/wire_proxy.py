@@ -1,0 +1,92 @@
+"""A wire between a client and a real server that a test can cut, hold still or make lossy.
+
+It forwards bytes and changes nothing by itself. What a test does to it happens to every connection
+through it, from that moment on.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+Change = Callable[[bytes], bytes]
+
+
+class WireProxy:
+    """Listens on a free loopback port and forwards to `port` there. Use it in `async with`."""
+
+    def __init__(self, port: int) -> None:
+        self.target = port
+        self.port = 0
+        self.connections = 0
+        self.to_client: Change = bytes
+        self.to_server: Change = bytes
+        self._server: asyncio.Server | None = None
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        """Begin to listen."""
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Cut everything and listen no more."""
+        assert self._server is not None, "it listens"
+        self._server.close()
+        self.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        """Break every connection."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    def hold(self) -> None:
+        """Let nothing through, in either direction, and break nothing."""
+        self._flowing.clear()
+
+    def release(self) -> None:
+        """Let everything through again, also what was held."""
+        self._flowing.set()
+
+    async def _connected(self, near: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.add(client)
+        try:
+            far, server = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            client.transport.abort()
+            return
+        self._writers.add(server)
+        for reader, writer, up in ((near, server, True), (far, client, False)):
+            task = asyncio.create_task(self._forward(reader, writer, up=up))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _forward(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, up: bool
+    ) -> None:
+        with suppress(OSError):
+            while data := await reader.read(1 << 16):
+                await self._flowing.wait()
+                writer.write(self.to_server(data) if up else self.to_client(data))
+                await writer.drain()
+        writer.transport.abort()
