@@ -132,9 +132,9 @@ class Actor:
             found = await self.engine.list_ours(effect.cluster)
             networks_of, volumes_of = await self.engine.commons.owners(effect.cluster)
         except EngineError as error:
-            self.hear(news.ListFailed(error.message))
+            self.hear(news.ListFailed(error.message, effect.number))
             return
-        self.hear(news.Inventory(found, networks_of, volumes_of))
+        self.hear(news.Inventory(found, networks_of, volumes_of, effect.number))
         await self.engine.sweep_files(found)
 
     @staticmethod

@@ -121,8 +121,8 @@ class NodeRunner(Core):
             return [GiveWay(session=self._usurper)]
         owed: list[Any] = []
         if self.yard.list_due(now):
-            self.yard.list_begins()
-            owed.append(List(cluster=self.picture.state.cluster))
+            number = self.yard.list_begins()
+            owed.append(List(cluster=self.picture.state.cluster, number=number))
         owed += self._said(now)
         self.wake_at = self.yard.wake_at(now)
         return owed
@@ -137,7 +137,8 @@ class NodeRunner(Core):
             return
         if me is None or not is_in or me.facts.session != self.session:
             if self.yard.listed and self.yard.facts is not None:
-                yield Decision(self._joining(self.yard.facts, me), me.cause if me else None)
+                joining = self._joining(self.yard.facts, me)
+                yield Decision(joining, me.cause if me else None, key=self.session)
             return
         self._has_joined = True
         if not self.yard.listed:
@@ -201,8 +202,7 @@ class NodeRunner(Core):
             if found is not None:
                 yield from self._stop(found, ordered.grace_s, now)
             else:
-                done = self.yard.stopped.pop(identity, None)
-                yield says.stopped(ordered, done, found)
+                yield says.stopped(ordered, self.yard.stopped.get(identity))
         elif ordered.phase == "assigned":
             yield from self._bring_up(ordered, identity, found, now)
         elif ordered.phase in UP:

@@ -69,9 +69,10 @@ class RemoveApp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class List(msgspec.Struct, frozen=True, kw_only=True):
-    """Say what of the cluster the engine has."""
+    """Say what of the cluster the engine has; the answer bears the number."""
 
     cluster: str
+    number: int
 
 
 class GiveWay(msgspec.Struct, frozen=True, kw_only=True):

@@ -78,12 +78,14 @@ class Inventory(msgspec.Struct, frozen=True):
     found: list[Found]
     networks_of: list[str] = []  # Apps that have networks here.
     volumes_of: list[str] = []
+    number: int = 0  # Of the `List` that it answers.
 
 
 class ListFailed(msgspec.Struct, frozen=True):
     """The engine did not say what it has."""
 
     words: str
+    number: int = 0
 
 
 class StartDone(ContainerNews, frozen=True, kw_only=True):

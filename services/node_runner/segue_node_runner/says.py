@@ -92,12 +92,11 @@ def unhealthy(ordered: Container, found: Found) -> Decision:
     return Decision(event, ordered.cause, key=str(ordered.attempt))
 
 
-def stopped(ordered: Container, done: StopDone | None, found: Found | None) -> Decision:
-    """It is gone, as it was asked to be."""
-    exit_code = done.exit_code if done else found.exit_code if found else None
+def stopped(ordered: Container, done: StopDone | None) -> Decision:
+    """It is gone, as it was asked to be, or it had not come up yet."""
     event = ContainerStopped(
         **_of(ordered),
-        exit_code=exit_code,
+        exit_code=done.exit_code if done else None,
         ran_s=round(done.ran_s, 3) if done else 0.0,
         killed=done.killed if done else False,
     )

@@ -75,7 +75,7 @@ class SimulatedEngine:
             case Stop():
                 self.at(self._draw(self.manner.stop_s), self._stop, effect)
             case List():
-                self.at(self._draw(self.manner.look_s), self._list)
+                self.at(self._draw(self.manner.look_s), self._list, effect)
             case Examine():
                 self.at(self._draw(self.manner.look_s), self._examine, effect)
             case Remove():
@@ -99,7 +99,7 @@ class SimulatedEngine:
                 failed_stop = news.StopFailed(identity=effect.identity, message="no answer")
                 self.at(TIMEOUT_S, self._tell, failed_stop)
             case List():
-                self.at(TIMEOUT_S, self._tell, news.ListFailed("no answer"))
+                self.at(TIMEOUT_S, self._tell, news.ListFailed("no answer", effect.number))
             case Examine():
                 self.at(TIMEOUT_S, self._examine, effect)
 
@@ -236,11 +236,11 @@ class SimulatedEngine:
         done = news.StopDone(identity=effect.identity, engine_id=effect.engine_id, exit_code=143)
         self._tell(done)
 
-    def _list(self) -> None:
+    def _list(self, effect: List) -> None:
         if self.frozen or self.away:
-            self._tell(news.ListFailed("no answer"))
+            self._tell(news.ListFailed("no answer", effect.number))
         else:
-            self._tell(news.Inventory(list(self.there.values())))
+            self._tell(news.Inventory(list(self.there.values()), number=effect.number))
 
     def _examine(self, effect: Examine) -> None:
         found = self.there.get(effect.identity)

@@ -39,15 +39,18 @@ class Yard:
         self._health: dict[Identity, news.HealthChanged] = {}  # Heard before the start was done.
         self._changed: dict[Identity, None] = {}  # Since the listing under way was begun.
         self._listing = False
+        self._listings = 0  # An answer to any but the newest is too old to be believed.
         self._list_at = 0.0
 
     def list_due(self, now: float) -> bool:
         """Tell whether the engine is to be asked for all it has."""
         return not self._listing and now >= self._list_at and self.condition.state != "frozen"
 
-    def list_begins(self) -> None:
-        """Note that it is being asked."""
+    def list_begins(self) -> int:
+        """Note that it is being asked; give the listing's number."""
         self._listing, self._changed = True, {}
+        self._listings += 1
+        return self._listings
 
     def wake_at(self, now: float) -> float | None:
         """Give when the clock alone makes something due here."""
@@ -97,9 +100,9 @@ class Yard:
                 self.listed, self._listing, self._list_at = False, False, now
             case news.Away(words=words):
                 self._judge(news.Condition("away", words))
-            case news.Inventory():
+            case news.Inventory(number=number) if number == self._listings:
                 self._take(said, now)
-            case news.ListFailed():
+            case news.ListFailed(number=number) if number == self._listings:
                 self._listing, self._list_at = False, now + AGAIN_AFTER_S
             case news.StartDone() | news.StartFailed() | news.StopDone() | news.StopFailed():
                 self._outcome(said, now)
