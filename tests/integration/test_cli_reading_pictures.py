@@ -1,6 +1,11 @@
 """What lists and differences show of a log on a real bus, at any moment."""
 
+import contextlib
 import json
+import os
+import pty
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -203,6 +208,36 @@ async def test_diff_tells_what_changed_between_two_moments(
 
 
 # The command as a whole.
+
+
+async def test_on_a_terminal_rows_are_a_table_and_colours_can_be_refused(
+    told: Stage, bus: Bus, nats: NatsServer
+) -> None:
+    told.fail("shop/web.3")
+    await told.publish(bus)
+    table = await anyio.to_thread.run_sync(on_a_terminal, "ps", nats.url, {"NO_COLOR": "1"})
+    head, *slots = table.splitlines()
+    assert head.split() == ["SERVICE", "SLOT", "NODE", "STATE", "RESTARTS", "AGE"]
+    assert len(slots) == 3
+    assert "\x1b[3" not in table
+    coloured = await anyio.to_thread.run_sync(on_a_terminal, "ps", nats.url, {"FORCE_COLOR": "1"})
+    assert "\x1b[32mrunning" in coloured
+
+
+def on_a_terminal(command: str, url: str, environment: dict[str, str]) -> str:
+    """Run a command whose output is a terminal; give what it shows."""
+    ours, its = pty.openpty()
+    asked = [sys.executable, "-m", "segue_cli", command, "--nats", url]
+    variables = {"PATH": os.environ["PATH"], "TERM": "xterm", "COLUMNS": "100"} | environment
+    process = subprocess.Popen(asked, stdout=its, stderr=its, stdin=its, env=variables)
+    os.close(its)
+    said = b""
+    with contextlib.suppress(OSError):  # Linux's word for the end of a terminal.
+        while piece := os.read(ours, 4096):
+            said += piece
+    os.close(ours)
+    assert process.wait() == 0, said
+    return said.decode().replace("\r\n", "\n")
 
 
 async def test_what_is_not_there_ends_with_3_and_a_hint(

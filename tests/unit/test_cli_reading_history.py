@@ -189,6 +189,15 @@ def test_a_story_reads_as_a_tired_operator_wants_it() -> None:
     assert now.strip() == "now  running, on node-b, for 7 s, 1 restart, nothing is wrong"
 
 
+def test_a_container_that_runs_is_not_trusted_while_its_slot_keeps_ending() -> None:
+    made = stage()
+    for _ in range(2):
+        made.fail("shop/web.3")
+        made.later(5)
+    seen = Sight(made.cores[0].picture, made.now)
+    assert "it ended 2 times within 5 min" in printed(print_now, WEB_3, seen)
+
+
 def test_where_something_is_wrong_it_is_said() -> None:
     made = stage(deploy={"resources": {"reservations": {"memory": "64G"}}})
     seen = Sight(made.cores[0].picture, made.now)

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from rich.text import Text
 from segue.bus import Bus
 from segue.events import REGISTRY, Event
-from segue.log import Head
+from segue.log import Head, Stored
 
 from segue_cli.cloudevent import cloud_event
 from segue_cli.connect import BusFlags, connected
@@ -121,13 +121,13 @@ async def _last(bus: Bus, head: Head, until: str) -> int:
 
 async def newest(bus: Bus, head: Head, last: int, filters: Sequence[str], count: int) -> list[Read]:
     """Give the last `count` messages up to `last`, in order."""
-    found: list[Read] = []
+    found: list[Stored] = []
     async with aclosing(backwards(bus, head.first, last, filters)) as stretches:
         async for messages in stretches:
             found = messages[max(0, len(messages) - count + len(found)) :] + found
             if len(found) >= count:
                 break
-    return found
+    return [read(stored) for stored in found]
 
 
 class Printer:

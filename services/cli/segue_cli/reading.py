@@ -143,7 +143,7 @@ async def _snapshot(bus: Bus, last: int) -> Picture:
 
 async def backwards(
     bus: Bus, first: int, last: int, filters: Sequence[str] = ()
-) -> AsyncGenerator[list[Read], None]:
+) -> AsyncGenerator[list[Stored], None]:
     """Give the messages from `last` back to `first` in ever longer stretches, newest stretch first.
 
     Inside a stretch they are in the log's order. An empty stretch is given too.
@@ -151,28 +151,48 @@ async def backwards(
     length = WINDOW_FIRST
     while last >= first:
         start = max(first, last - length + 1)
-        found = [one async for one in stretch(bus, start, last, filters)]
+        async with aclosing(bus.read(start, last, subjects=filters)) as messages:
+            found = [stored async for stored in messages]
         yield found
         last, length = start - 1, length * 4
         if len(found) > WINDOW_FIRST // 4:
             length = min(length, WINDOW_MOST)
 
 
-async def find(bus: Bus, head: Head, event_id: str) -> Read | None:
+async def find(
+    bus: Bus, first: int, last: int, event_id: str, filters: Sequence[str] = ()
+) -> Read | None:
     """Find an event by its id, newest part of the log first."""
-    async with aclosing(backwards(bus, head.first, head.last)) as stretches:
+    async with aclosing(backwards(bus, first, last, filters)) as stretches:
         async for messages in stretches:
-            for one in messages:
+            for stored in messages:
+                if not _may_be(stored, event_id):
+                    continue
+                one = read(stored)
                 if one.record is not None and one.record.id == event_id:
                     return one
     return None
+
+
+def _may_be(stored: Stored, event_id: str) -> bool:
+    """Tell quickly whether decoding a message is worth it: few hold the id they are asked for.
+
+    An id is found as it stands in the JSON or in a header; the bare body of a request has none.
+    """
+    plain = event_id.isascii() and event_id.isprintable() and not set(event_id) & set('\\"/')
+    return (
+        not plain  # JSON may write it in several ways.
+        or event_id.encode() in stored.data
+        or b'"specversion"' not in stored.data
+        or event_id in stored.headers.values()
+    )
 
 
 async def locate(bus: Bus, head: Head, name: EventName) -> Read:
     """Find an event, or raise `NotFoundError`."""
     begins = f"the log holds the sequences {head.first} to {head.last}"
     if name.id:
-        found = await find(bus, head, name.id)
+        found = await find(bus, head.first, head.last, name.id)
         if found is None:
             raise NotFoundError(f"the log has no event with the id {name.id}", begins)
         return found
@@ -228,23 +248,15 @@ async def _add_cause(bus: Bus, head: Head, history: History, record: Record) -> 
     """
     last = record.sequence - 1
     near = max(head.first, last - NEAR)
-    if await _search(bus, near, last, (), history, record.cause):
-        return True
-    app = getattr(record.event, "app", None)
-    filters = [*(filters_of(app=app) if app else ()), *node_filters()]
-    return await _search(bus, head.first, near - 1, filters, history, record.cause)
-
-
-async def _search(  # noqa: PLR0917 — a stretch of the log, and what is looked for in it.
-    bus: Bus, first: int, last: int, filters: Sequence[str], history: History, event_id: str
-) -> bool:
-    async with aclosing(backwards(bus, first, last, filters)) as stretches:
-        async for messages in stretches:
-            for one in messages:
-                if one.record is not None and one.record.id == event_id:
-                    history.add(one.record)
-                    return True
-    return False
+    found = await find(bus, near, last, record.cause)
+    if found is None:
+        app = getattr(record.event, "app", None)
+        filters = [*(filters_of(app=app) if app else ()), *node_filters()]
+        found = await find(bus, head.first, near - 1, record.cause, filters)
+    if found is None or found.record is None:
+        return False
+    history.add(found.record)
+    return True
 
 
 def filters_of(*, kinds: Sequence[type[Event]] | None = None, **scope: str) -> list[str]:

@@ -29,7 +29,7 @@ from segue_cli.things import AppName, NodeName, ServiceName, SlotName, Thing
 ATTEMPTS_FIRST, ATTEMPTS_LAST = 1, 3
 RECORDS_MOST = 120
 LINES_MOST = 5
-SETTLED_AFTER_S = 60.0
+RECENT_S = 300.0
 TREE_MOST = 200
 
 
@@ -209,23 +209,21 @@ def _slot_now(row: rows.SlotRow, picture: Picture, now: float) -> Text:
     since_s = now - row.since.timestamp() if row.since else 0.0
     place = f"on {row.node}" if row.node else "without a node"
     restarts = count(row.restarts, "restart") if row.restarts else ""
-    note = slot_note(row, now) or _unsettled(row, picture, since_s)
+    note = slot_note(row, now) or _unsettled(row, picture, now)
     well = row.state in ("running", "finished") and row.health in ("", "healthy") and not note
     since = f"for {span(since_s)}" if row.since else ""
     words = [place, since, row.health, restarts, note, "nothing is wrong" if well else ""]
     return _now(row.state, words)
 
 
-def _unsettled(row: rows.SlotRow, picture: Picture, since_s: float) -> str:
+def _unsettled(row: rows.SlotRow, picture: Picture, now: float) -> str:
     """Say what speaks against trusting a container that runs."""
     service = picture.service(row.app, row.service)
     slot = picture.slot(row.app, row.service, row.slot)
     if service is not None and service.flapping_since:
         return "its service is flapping"
-    looping = slot is not None and slot.streak > 1 and row.state == "running"
-    if slot is not None and looping and since_s < SETTLED_AFTER_S:
-        return f"it ended {slot.streak} times in a row before that"
-    return ""
+    recent = sum(now - time < RECENT_S for time in slot.ended_at) if slot is not None else 0
+    return f"it ended {recent} times within {span(RECENT_S)}" if recent > 1 else ""
 
 
 def _node_now(picture: Picture, name: str, now: float) -> Text:
