@@ -109,3 +109,22 @@ def test_a_secret_that_no_service_uses_is_left_out_with_a_note(
     found = compose_load({"compose.yaml": WEB + "}}\nsecrets: {s: {file: gone}}"})
     assert spec(found).secrets == {}
     assert "secrets.s: is used by no service and is left out" in render(found.notes[0])
+
+
+def test_bytes_that_are_no_text_reach_a_secret_whole_and_are_refused_elsewhere(
+    compose_load: Callable[..., Loaded],
+) -> None:
+    raw = b"\xffkey"
+    environ = {"RAW": raw.decode(errors="surrogateescape")}
+    text = "services: {web: {image: x, secrets: [s]%s}}\nsecrets: {s: {environment: RAW}}"
+    found = compose_load({"compose.yaml": text % ""}, environ=environ)
+    assert spec(found).secrets["s"].digest == digest(raw)
+    found = compose_load({"compose.yaml": text % ", environment: [RAW]"}, environ=environ)
+    assert said(found) == [
+        (
+            "compose.yaml:1:56 services.web.environment.RAW: has bytes in it that are not UTF-8; "
+            "put them into a secret [invalid]"
+        )
+    ]
+    found = compose_load({"compose.yaml": text % ", x-a: $RAW"}, environ=environ)
+    assert "not UTF-8" in said(found)[0]

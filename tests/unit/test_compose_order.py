@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from segue.compose import Result, convert
 from segue.spec import Dependency, Restart
@@ -92,8 +93,8 @@ def test_circles_are_found(waits: dict[str, list[str]], cycles: list[str]) -> No
 
 
 def test_a_long_chain_of_dependencies_is_no_trouble() -> None:
-    chain = {f"s{n}": {"depends_on": [f"s{n + 1}"]} for n in range(2000)}
-    assert problems(converted(chain | {"s2000": {}})) == []
+    chain = {f"s{n}": {"depends_on": [f"s{n + 1}"]} for n in range(1999)}
+    assert problems(converted(chain | {"s1999": {}})) == []
 
 
 @pytest.mark.parametrize("name", ["Web", "a.b", "a b", "web/1", "x" * 64, "é"])
@@ -293,3 +294,27 @@ def test_leaving_out_what_is_not_supported_never_loses_a_content() -> None:
     document = {"services": {"web": {"image": "x"}}, "secrets": {"s": {"content": "hush"}}}
     found = convert(document, app="shop", lenient=True)
     assert problems(found) == ["secrets.s: has no content"]
+
+
+def test_an_answer_fits_into_an_event_however_much_is_wrong() -> None:
+    web = {f"wrong-{n}": 1 for n in range(5000)} | {"x" * 100_000: 1}
+    found = convert({"services": {"web": web}}, app="shop")
+    assert len(found.problems) == 501
+    assert found.problems[-1].what == "and more: only the first 500 are listed"
+    assert len(msgspec.json.encode(found.problems)) < 500_000
+
+
+def test_nothing_in_a_document_grows_without_bound() -> None:
+    ports = [f"{n}-{n + 1023}:{n}-{n + 1023}" for n in range(1, 60_000, 7)]
+    (too_many,) = problems(converted({"web": {"ports": ports}}))
+    assert too_many == "services.web.ports: the document has more than 10000 ports, mounts, …"
+    large = {"web": {"environment": {"A": "x" * 600_000}}}
+    assert problems(converted(large)) == ["services: come to 586 KiB, which fits into no event"]
+    deep: Any = "x"
+    for _ in range(5000):
+        deep = [deep]
+    assert problems(converted({"web": {"x-deep": deep}})) == [
+        "services: are nested more than 64 deep"
+    ]
+    many: dict[str, Any] = {f"s{n}": {} for n in range(2001)}
+    assert problems(converted(many)) == ["services: are more than 2000"]

@@ -6,7 +6,7 @@ gives itself and an equal spec. Nothing here reads files, the environment or a c
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +18,10 @@ from segue.compose.forms import ordered, section
 from segue.compose.values import Invalid
 from segue.events.deploy import Problem
 from segue.spec import AppSpec
+
+DEPTH_MAX: Final = 64
+SERVICES_MAX: Final = 2000
+SPEC_BYTES_MAX: Final = 512 * 1024
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +54,8 @@ def convert(document: Mapping[str, Any], *, app: str, lenient: bool = False) -> 
         configs=resources.files(canonical, "configs", findings),
         extensions={key: value for key, value in canonical.items() if key.startswith("x-")},
     )
+    if not findings.problems:
+        _check_bytes(spec, findings)
     return Result(
         spec=None if findings.problems else spec,
         canonical=canonical,
@@ -58,8 +64,39 @@ def convert(document: Mapping[str, Any], *, app: str, lenient: bool = False) -> 
     )
 
 
+def _check_bytes(spec: AppSpec, findings: Findings) -> None:
+    """Refuse what no event can carry."""
+    try:
+        size = len(msgspec.json.encode(spec))
+    except UnicodeEncodeError:
+        findings.wrong("services", "have bytes in a name or extension that are not UTF-8")
+        return
+    if size > SPEC_BYTES_MAX:
+        what = f"come to {size // 1024} KiB, which fits into no event"
+        findings.wrong("services", what, f"keep below {SPEC_BYTES_MAX // 1024} KiB")
+
+
+def _is_too_deep(document: Any) -> bool:
+    """Tell whether a document is nested deeper than anything that reads it can follow."""
+    layer = [document]
+    for _ in range(DEPTH_MAX):
+        layer = [
+            inner
+            for outer in layer
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not layer:
+            return False
+    return True
+
+
 def _read(document: Mapping[str, Any], app: str, findings: Findings) -> dict[str, Any]:
-    found = section(Place("", "", findings, TABLE), document)
+    place = Place("", "", findings, TABLE)
+    if _is_too_deep(document):
+        findings.wrong("services", f"are nested more than {DEPTH_MAX} deep")
+        return {"name": app}
+    found = section(place, document)
     canonical: dict[str, Any] = {} if found is ABSENT else found
     try:
         app_name(app)
@@ -69,6 +106,9 @@ def _read(document: Mapping[str, Any], app: str, findings: Findings) -> dict[str
         findings.note("name", f"'{canonical['name']}' is deployed as '{app}'")
     canonical.pop("version", None)
     services = canonical.get("services", {})
+    if len(services) > SERVICES_MAX:
+        findings.wrong("services", f"are more than {SERVICES_MAX}", "make several apps of them")
+        services.clear()
     for name, part in list(services.items()):
         if profiles := part.get("profiles"):
             findings.note(

@@ -10,6 +10,9 @@ from typing import Any, Final, Literal, NamedTuple
 from segue.compose.values import Invalid
 from segue.events.deploy import Problem
 
+MOST: Final = 500  # Problems and notes that are listed: an answer must fit into an event.
+LONGEST: Final = 400  # Characters of a place or a sentence.
+
 Stand = Literal["honour", "note", "refuse", "client"]  # Client: the command line resolves it.
 
 
@@ -51,12 +54,13 @@ class Findings:
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
         self.failed: set[str] = set()  # Places that have been judged: say no more of them.
+        self.items = 0  # Of lists of sections, in the whole document.
         self.builds: set[str] = set()  # Services that would be built.
         self.origins: dict[str, str] = {}  # Canonical place → place in the document.
 
     def wrong(self, at: str, what: str, hint: str = "", kind: str = "invalid") -> None:
         """Add a problem at `at`, a place in the document."""
-        found = Problem(where=at, what=what, hint=hint, kind=kind)
+        found = Problem(where=at[:LONGEST], what=what[:LONGEST], hint=hint, kind=kind)
         self.failed.add(at)
         self.notes = [note for note in self.notes if note.where != at]
         left_out = kind == "unsupported" and self.lenient
@@ -64,7 +68,8 @@ class Findings:
 
     def note(self, at: str, what: str, hint: str = "", kind: str = "") -> None:
         """Add a note."""
-        self._add(self.notes, Problem(where=at, what=what, hint=hint, kind=kind))
+        found = Problem(where=at[:LONGEST], what=what[:LONGEST], hint=hint, kind=kind)
+        self._add(self.notes, found)
 
     def at(self, canonical: str) -> "Place":
         """Find the spot in the document that a place of the canonical form comes from."""
@@ -79,8 +84,16 @@ class Findings:
             head, tail = head[:cut], head[cut:] + tail
         return at
 
-    def _add(self, to: list[Problem], found: Problem) -> None:
-        if found not in to[-64:]:
+    @property
+    def full(self) -> bool:
+        """Tell whether there are more problems than anyone reads."""
+        return len(self.problems) > MOST
+
+    @staticmethod
+    def _add(to: list[Problem], found: Problem) -> None:
+        if len(to) == MOST:
+            found = Problem(where="", what=f"and more: only the first {MOST} are listed")
+        if len(to) <= MOST and found not in to[-64:]:
             to.append(found)
 
 

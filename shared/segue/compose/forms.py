@@ -8,12 +8,13 @@ import difflib
 import re
 import shlex
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from segue.compose import values
 from segue.compose.findings import ABSENT, Form, Place, Row, Table
 from segue.compose.values import Invalid
 
+ITEMS_MAX: Final = 10_000  # Of ports, mounts and the like, ranges written out, in a document.
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,255}")
 
 
@@ -112,11 +113,7 @@ def each(form: Form, *, alone: bool = False) -> Form:
         if not isinstance(value, list):
             return no_list(place, value)
         found = [form(place.item(index), item) for index, item in enumerate(value)]
-        kept: list[Any] = []
-        for item in found:
-            if item is not ABSENT and item not in kept:
-                kept.append(item)
-        return kept or ABSENT
+        return list(dict.fromkeys(item for item in found if item is not ABSENT)) or ABSENT
 
     return read
 
@@ -234,6 +231,8 @@ def _asks(row: Row, value: Any) -> bool:
 
 
 def _unknown(place: Place, key: str, rows: Iterable[str]) -> None:
+    if place.findings.full:
+        return
     near = difflib.get_close_matches(key[:80], rows, n=1, cutoff=0.6)
     guess = f", did you mean '{near[0]}'?" if near else ""
     place.wrong(f"unknown key{guess}", kind="unknown")
@@ -296,7 +295,7 @@ def items(
     def form(place: Place, value: Any) -> Any:
         if not isinstance(value, list):
             return no_list(place, value)
-        kept: list[Any] = []
+        kept: dict[str, Any] = {}
         for index, item in enumerate(value):
             at = place.item(index)
             if not isinstance(item, dict) and short is None:
@@ -307,16 +306,19 @@ def items(
             except Invalid as error:
                 at.invalid(error)
                 continue
+            place.findings.items += len(long)
+            if place.findings.items > ITEMS_MAX:
+                return place.wrong(f"the document has more than {ITEMS_MAX} ports, mounts, …")
             for entry in long:
                 before = len(place.findings.problems)
                 found = section(at, entry)
                 if len(place.findings.problems) > before:
                     continue  # What is missing may be what was misspelt.
                 found = finish(at, found)
-                if found is not ABSENT and found not in kept:
+                if found is not ABSENT:
                     found = ordered(at.path, found, at.table)
-                    place.findings.origins[f"{place.at}[{len(kept)}]"] = at.at
-                    kept.append(found)
-        return kept or ABSENT
+                    place.findings.origins.setdefault(f"{place.at}[{len(kept)}]", at.at)
+                    kept.setdefault(repr(found), found)
+        return list(kept.values()) or ABSENT
 
     return form

@@ -83,19 +83,18 @@ def _cycles(waits_for: dict[str, list[str]]) -> list[list[str]]:
     cycles: list[list[str]] = []
     done: set[str] = set()
     for start in sorted(waits_for):
-        path: list[str] = []
+        path: dict[str, int] = {}  # In order, with the length up to each.
         pending = [(start, iter(waits_for[start]))] if start not in done else []
         while pending:
             name, rest = pending[-1]
-            if not path or path[-1] != name:
-                path.append(name)
+            path.setdefault(name, len(path))
             following = next(rest, None)
             if following is None:
                 done.add(name)
-                path.pop()
+                del path[name]
                 pending.pop()
             elif following in path:
-                cycles.append([*path[path.index(following) :], following])
+                cycles.append([*list(path)[path[following] :], following])
             elif following in waits_for and following not in done:
                 pending.append((following, iter(waits_for[following])))
     return cycles

@@ -66,6 +66,8 @@ def as_text(value: Any) -> str:
     if isinstance(value, str):
         if "\0" in value:
             raise Invalid("has a NUL character in it")
+        if not value.isascii() and value.encode(errors="replace").decode() != value:
+            raise Invalid("has bytes in it that are not UTF-8", "put them into a secret")
         return value
     if isinstance(value, bool):
         return "true" if value else "false"

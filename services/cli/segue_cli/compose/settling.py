@@ -189,7 +189,7 @@ class Settler:
             what = f"the variable {value} is not set"
             self._trouble.wrong(node.mark, where, what, "set it", "variable")
             return None
-        return found.encode()
+        return found.encode(errors="surrogateescape")  # As the process was given it.
 
 
 def _alone(entry: Node) -> bool:
