@@ -11,6 +11,7 @@ import io
 import os
 import pathlib
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ IMAGES = {
 }
 VICTIM = "shop.web.2"  # The engine's name for what fills the slot shop/web.2.
 PATIENCE_S = 60.0
+CLEARING_S = 10.0
 
 
 class StepError(Exception):
@@ -39,7 +41,8 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{__doc__}\n")
         return 2
     keep = bool(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupted)
     data = ROOT / ".segue" / "demo"
     os.environ["SEGUE_DATA"] = str(data)  # So no command needs a flag for it.
     os.environ.pop("NATS_URL", None)
@@ -51,16 +54,23 @@ def main(arguments: list[str]) -> int:
         code = 0
     except StepError as error:
         print(f"\n{error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        code = 130
+    except InterruptedError as error:
+        code = 128 + int(error.args[0])
     finally:
         if code or not keep:
-            with timed("segue down --containers"):
+            with timed("remove the app, stop Segue, remove the images"):
                 clear(data)
     if keep and not code:
         print(f"\nIt goes on. To use it:  export SEGUE_DATA={data} PATH={bin_folder()}:$PATH")
         print("To end it:  segue down --containers")
     return code
+
+
+def _interrupted(number: int, _frame: object) -> None:
+    """Interrupt what is under way once, and what tidies up after it never."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise InterruptedError(number)
 
 
 def show() -> None:
@@ -70,15 +80,15 @@ def show() -> None:
             make_image(name, folder, program)
     run("segue", "up", "--detach")
     run("segue", "deploy", str(SHOP / "compose.yaml"), "--wait", "--timeout", f"{PATIENCE_S:.0f}s")
-    run("segue", "ps", "shop")
+    run("segue", "ps", "shop", table=True)
     killed = engine_id(VICTIM)
     run("docker", "kill", VICTIM)
     with timed(f"{VICTIM} is replaced"):
         wait_for_replacement(killed)
     with timed("the replacement is healthy"):
         wait_for_health()
-    run("segue", "ps", "shop")
-    run("segue", "why", VICTIM.replace(".", "/", 1))
+    run("segue", "ps", "shop", table=True)
+    run("segue", "why", VICTIM.replace(".", "/", 1), table=True)
 
 
 def make_image(name: str, folder: str, program: str) -> None:
@@ -138,19 +148,49 @@ def engine_id(name: str) -> str:
 
 
 def clear(data: pathlib.Path) -> None:
-    """Take away what this run or an interrupted one has left: containers, services, images."""
+    """Take away what this run or an earlier one has left, by the commands that anyone may use."""
     if data.exists():
+        captured("segue", "up", "--detach")  # If an earlier run was killed, nobody is there to ask.
+        captured("segue", "remove", "shop", "--volumes")
+        wait_for_nothing()
         captured("segue", "down", "--containers")
+        shutil.rmtree(data)
     captured("docker", "image", "rm", *IMAGES)
 
 
-def run(*command: str) -> None:
-    """Run a command with its output in sight."""
+def wait_for_nothing() -> None:
+    """Wait a while for the node runner to remove the app's network and volume too."""
+    label = ("--quiet", "--filter", "label=segue.app=shop")
+    end = time.monotonic() + CLEARING_S
+    while any(captured("docker", kind, "ls", *label) for kind in ("network", "volume")):
+        if time.monotonic() > end:
+            return
+        time.sleep(0.05)
+
+
+def run(*command: str, table: bool = False) -> None:
+    """Run a command with its output in sight, as a table where it would give others JSON."""
     shown = shlex.join(command).replace(f"{ROOT}/", "")
     with timed(shown, before=f"\n$ {shown}"):
-        code = subprocess.run(_found(command), check=False).returncode
+        if table and not sys.stdout.isatty():
+            code = on_terminal(_found(command))
+        else:
+            code = subprocess.run(_found(command), check=False).returncode
     if code:
         raise StepError(f"{shown} ended with {code}")
+
+
+def on_terminal(command: list[str]) -> int:
+    """Let a command believe that a person looks, and pass on what it shows."""
+    ours, theirs = os.openpty()
+    environ = os.environ | {"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"}
+    with subprocess.Popen(command, stdout=theirs, env=environ) as process:
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # So a terminal says that nobody writes any more.
+            while text := os.read(ours, 65536):
+                sys.stdout.write(text.decode(errors="replace").replace("\r\n", "\n"))
+        os.close(ours)
+        return process.wait()
 
 
 def captured(*command: str) -> str:
