@@ -1,120 +1,27 @@
-"""What a node runner owes: effects to its engine and facts to the log, and when it owes nothing."""
+"""What a node runner owes to orders and to what happens: effects to its engine, or facts."""
 
 # Events are told apart by what the test expects, not by narrowing each of them.
 # mypy: disable-error-code="attr-defined, arg-type, union-attr"
 
-from typing import Any
-
 import pytest
 from segue.events.container import (
-    ContainerAssigned,
     ContainerFailed,
     ContainerFinished,
     ContainerHealthy,
-    ContainerRetired,
     ContainerStarted,
     ContainerStopped,
     ContainerUnhealthy,
 )
-from segue.events.deploy import RemovalAccepted, RemovalCompleted
 from segue.events.image import ImagePulled, ImagePulling
-from segue.events.node import NodeDegraded, NodeJoined, NodeLost, NodeRecovered
-from segue.log import Fence
 from segue.spec import Resources, ServiceSpec
-from segue.testing.shop import Shop, accepted, joined
+from segue.testing.host import WEB, Host, web
+from segue.testing.shop import joined
 from segue_node_runner import news
-from segue_node_runner.core import NodeRunner, follows
 from segue_node_runner.effects import (
-    Examine,
     GiveUp,
-    GiveWay,
-    List,
-    Remove,
-    RemoveApp,
     Start,
     Stop,
 )
-from segue_node_runner.inventory import Found
-from segue_node_runner.labels import Identity
-
-WEB = ServiceSpec(image="shop:1", stop_grace_s=7.0)
-FACTS = news.Facts(
-    cpu_millicores=4_000,
-    memory_bytes=8 << 30,
-    disk_bytes=1,
-    hostname="host",
-    platform="linux/amd64",
-    engine="docker",
-    api_version="1.41",
-    live_restore=True,
-    images=["shop:0"],
-)
-
-
-def web(attempt: int = 1, slot: int = 1) -> Identity:
-    return Identity("shop", "web", slot, attempt)
-
-
-def has(identity: Identity, state: Any = "running", **more: Any) -> Found:
-    return Found(
-        identity=identity,
-        engine_id=f"id-{identity.attempt}",
-        name=identity.slot_name,
-        cluster="",
-        state=state,
-        exit_code=0 if state == "exited" else None,
-        **more,
-    )
-
-
-class Host(Shop):
-    """Node `a` with its runner, joined and with nothing on its engine, and an app to run."""
-
-    def __init__(self, *there: Found, session: str = "s-a", **services: ServiceSpec) -> None:
-        self.core = NodeRunner("a", session)
-        super().__init__(self.core)
-        self.say(accepted(**(services or {"web": WEB})))
-        self.hear(FACTS)
-        self.shows(*there)
-
-    def hear(self, *said: Any) -> list[Any]:
-        """Tell the core some news; give what it says about it."""
-        for one in said:
-            self.core.hear(one, self.now)
-        return self.settle()
-
-    def shows(self, *there: Found, **more: Any) -> list[Any]:
-        """Answer the newest question for all that the engine has."""
-        self.settle()
-        asked = [effect for effect in self.effects if isinstance(effect, List)][-1]
-        return self.hear(news.Inventory(list(there), number=asked.number, **more))
-
-    def order(self, attempt: int = 1, slot: int = 1, service: str = "web") -> ContainerAssigned:
-        """Assign a container to the node."""
-        event = self.assign(self.ask(service, slot, attempt))
-        self.settle()
-        return event
-
-    def brought_up(self, attempt: int = 1, slot: int = 1) -> ContainerAssigned:
-        """Assign a container and let it start."""
-        event = self.order(attempt, slot)
-        self.done(attempt, slot)
-        return event
-
-    def done(self, attempt: int = 1, slot: int = 1, **more: Any) -> list[Any]:
-        """Let a start succeed."""
-        identity = web(attempt, slot)
-        return self.hear(news.StartDone(identity=identity, found=has(identity), **more))
-
-    def retire(self, event: ContainerAssigned) -> None:
-        self.tells(ContainerRetired, event, reason="scaled", grace_s=3.0)
-
-    def wants(self, kind: type) -> list[Any]:
-        """Give the effects of a kind that came since this was last asked."""
-        found = [effect for effect in self.effects if isinstance(effect, kind)]
-        self.effects = [effect for effect in self.effects if not isinstance(effect, kind)]
-        return found
-
 
 # Orders.
 
@@ -323,192 +230,3 @@ def test_a_pull_is_said_as_it_goes_and_once_when_it_is_done() -> None:
     first = host.done(pulled_s=2.0)
     second = host.done(slot=2, pulled_s=2.0)
     assert [type(said) for said in [*first, *second]].count(ImagePulled) == 1
-
-
-# What the engine has.
-
-
-def test_what_runs_is_adopted_after_the_runners_own_restart() -> None:
-    before = Host()
-    before.brought_up()
-    after = NodeRunner("a", "s-2")
-    host = Host.__new__(Host)
-    Shop.__init__(host, after, nodes="")
-    host.core = after
-    for record in before.log:
-        host.say(record.event, event_id=record.id)
-    host.hear(FACTS)
-    [said] = host.shows(has(web()))
-    assert isinstance(said, NodeJoined)
-    assert said.session == "s-2"
-    assert [(held.slot, held.attempt, held.running) for held in said.inventory] == [(1, 1, True)]
-    assert host.wants(Start) == host.wants(Stop) == []
-
-
-def test_what_was_started_and_not_said_is_adopted() -> None:
-    host = Host(has(web()))
-    host.order()
-    [started] = host.all(ContainerStarted)
-    assert started.adopted
-    assert host.wants(Start) == []
-
-
-def test_what_died_unseen_is_examined_and_said() -> None:
-    host = Host()
-    host.brought_up()
-    host.at(10.0)
-    dead = has(web(), "exited")
-    assert host.shows(dead) == []
-    assert [one.engine_id for one in host.wants(Examine)] == ["id-1"]
-    [said] = host.hear(news.Died(identity=web(), engine_id="id-1", exit_code=9))
-    assert said.exit_code == 9
-
-
-def test_what_nobody_knows_is_left_alone() -> None:
-    stranger = has(Identity("other", "db", 1, 4))
-    newer = has(web(attempt=9))
-    host = Host(stranger, newer)
-    host.order(attempt=1, slot=2)
-    host.at(10.0)
-    host.shows(stranger, newer)
-    assert host.wants(Stop) == host.wants(Remove) == []
-
-
-def test_what_runs_although_its_end_stands_in_the_log_is_stopped_and_not_spoken_of() -> None:
-    host = Host()
-    event = host.brought_up()
-    host.tells(ContainerFailed, event, reason="unhealthy")
-    assert host.settle() == []
-    assert [one.engine_id for one in host.wants(Stop)] == ["id-1"]
-    assert host.hear(news.StopDone(identity=web(), exit_code=0)) == []
-
-
-def test_of_what_ended_each_slot_keeps_the_newest_for_its_log() -> None:
-    host = Host()
-    for attempt in (1, 2):
-        host.brought_up(attempt)
-        host.hear(news.Died(identity=web(attempt), engine_id=f"id-{attempt}", exit_code=1))
-    host.brought_up(3)
-    host.at(10.0)
-    host.shows(has(web(1), "exited"), has(web(2), "exited"), has(web(3)))
-    assert [one.attempt for one in host.wants(Remove)] == [1]
-
-
-def test_what_ended_and_has_not_been_said_is_not_removed() -> None:
-    host = Host()
-    host.brought_up(1)
-    host.order(2)
-    host.at(10.0)
-    host.shows(has(web(1), "exited"))
-    assert host.wants(Remove) == []
-
-
-def test_what_a_removed_app_leaves_is_removed() -> None:
-    host = Host()
-    event = host.brought_up()
-    host.retire(event)
-    host.settle()
-    host.hear(news.StopDone(identity=web(), exit_code=0))
-    host.tell(RemovalAccepted(app="shop", volumes=False))
-    host.shows(networks_of=["shop", "other"], volumes_of=["shop"])
-    assert host.wants(RemoveApp) == []
-    host.tell(RemovalCompleted(app="shop"))
-    host.shows(networks_of=["shop", "other"], volumes_of=["shop"])
-    assert host.wants(RemoveApp) == [RemoveApp(cluster="", app="shop", volumes=False)]
-    host.at(10.0)
-    host.shows(networks_of=["other"], volumes_of=["shop"])
-    assert host.wants(RemoveApp) == [], "its volumes stay"
-
-
-def test_a_listing_never_hides_what_happened_while_it_was_made() -> None:
-    host = Host()
-    host.brought_up()
-    host.at(10.0)
-    host.order(slot=2)
-    host.done(slot=2)
-    host.hear(news.Died(identity=web(), engine_id="id-1", exit_code=5))
-    assert host.shows(has(web())) == []
-    assert [one.reason for one in host.all(ContainerFailed)] == ["exited"]
-
-
-def test_a_listing_that_was_overtaken_is_not_believed() -> None:
-    host = Host()
-    host.at(10.0)
-    [old] = host.wants(List)[-1:]
-    host.hear(news.Resync())
-    host.brought_up()
-    assert host.hear(news.Inventory([], number=old.number)) == []
-    assert [type(said) for said in host.shows(has(web()))] == [ContainerStarted]
-
-
-# The engine and the node.
-
-
-def test_while_the_engine_is_away_nothing_is_concluded() -> None:
-    host = Host()
-    event = host.brought_up()
-    [said] = host.hear(news.Away("connection refused"))
-    assert isinstance(said, NodeDegraded)
-    assert said.reason == "connection refused"
-    host.retire(event)
-    assert host.at(60.0) == []
-    assert host.wants(Stop) == []
-    assert host.hear(news.Resync()) == []
-    assert [type(said) for said in host.shows(has(web()))] == [NodeRecovered]
-    assert len(host.wants(Stop)) == 1
-
-
-def test_a_frozen_engine_is_asked_for_nothing() -> None:
-    host = Host()
-    assert [type(said) for said in host.hear(news.Condition("frozen", "hangs"))] == [NodeDegraded]
-    host.wants(List)
-    host.order()
-    host.at(60.0)
-    assert host.wants(Start) == host.wants(List) == []
-    host.hear(news.Condition("well"))
-    assert [type(said) for said in host.shows()] == [NodeRecovered]
-    assert len(host.wants(Start)) == 1
-
-
-def test_a_runner_that_never_reached_its_engine_says_so_of_a_node_that_is_known() -> None:
-    core = NodeRunner("a", "s-2")
-    host = Shop(core)
-    assert host.settle() == []
-    core.hear(news.Away("no such file"), host.now)
-    assert [type(said) for said in host.settle()] == [NodeDegraded]
-
-
-def test_the_engine_is_listed_every_ten_seconds() -> None:
-    host = Host()
-    host.wants(List)
-    assert host.core.wake_at == host.now + 10.0
-    host.at(10.0)
-    assert len(host.wants(List)) == 1
-
-
-def test_a_node_that_was_declared_lost_only_joins_again() -> None:
-    host = Host()
-    event = host.brought_up()
-    lost = host.say(NodeLost(node="a", silent_s=3.0))
-    assert host.core.fence() == Fence("node.lost.a", lost.sequence)
-    host.retire(event)
-    said = host.settle()
-    assert isinstance(said[0], NodeJoined)
-    assert said[0].lost_seq == lost.sequence
-    assert [held.running for held in said[0].inventory] == [True]
-    assert len(host.wants(Stop)) == 1, "and then goes on with what it was told meanwhile"
-
-
-def test_of_two_runners_under_one_name_the_older_gives_way() -> None:
-    host = Host()
-    host.say(joined("a", session="s-2"))
-    owed = host.core.decide(host.now)
-    assert owed == [GiveWay(session="s-2")]
-
-
-def test_a_runner_follows_its_nodes_part_of_the_log_only() -> None:
-    subjects = follows("a")
-    assert "container.assigned.*.*.*.a" in subjects
-    assert "deploy.accepted.*" in subjects
-    assert "node.*.a" in subjects
-    assert not any(subject.startswith("container.requested") for subject in subjects)
