@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from segue.spec import AppSpec
-from segue_cli.compose import Loaded, default_files, render, to_yaml
+from segue_cli.compose import Loaded, as_json, default_files, render, to_yaml
 
 
 def spec(found: Loaded) -> AppSpec:
@@ -221,3 +221,22 @@ def test_files_are_found_here_above_or_by_the_environment(tmp_path: Path) -> Non
         inner / "x.yaml",
         inner / "y.yaml",
     ]
+
+
+def test_a_problem_is_one_line_for_people_and_one_object_for_programs(
+    compose_load: Callable[..., Loaded],
+) -> None:
+    (found,) = compose_load({"compose.yaml": WEB + ", links: [db]}}"}).problems
+    assert render(found) == (
+        "compose.yaml:1:32 services.web.links: not supported. "
+        "Services reach each other by name; remove it. [unsupported]"
+    )
+    assert as_json(found) == {
+        "file": "compose.yaml",
+        "line": 1,
+        "column": 32,
+        "where": "services.web.links",
+        "what": "not supported",
+        "hint": "Services reach each other by name; remove it.",
+        "kind": "unsupported",
+    }

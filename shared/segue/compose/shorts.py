@@ -172,7 +172,8 @@ def _bind(place: Place, mount: dict[str, Any], source: str) -> Any:
     if not source.startswith("/"):
         return place.wrong(
             f"relative bind mount {shown(source)} needs a node",
-            "use a named volume or an absolute path plus deploy.placement.constraints",
+            "use a config for a file, a named volume, or an absolute path plus "
+            "deploy.placement.constraints",
             "portability",
         )
     if ".." in source.split("/"):

@@ -40,6 +40,8 @@ cluster of many machines and what to write instead.
   own folder and `.env`. Local files only.
 - **Secrets and configs** are read where you deploy and go to the bus's file store; the document
   that is deployed carries their sha256 as `x-digest`. Each may have 1 MiB.
+- **Limits**: 100,000 values in a file once its aliases are written out, 2,000 services, 10,000
+  ports, mounts and the like, 512 KiB of canonical spec; the first 500 problems are listed.
 - **`segue config`** prints the canonical document, which reads back as itself.
 
 Without `restart` and `deploy.restart_policy` a container that ended is followed by another, however
