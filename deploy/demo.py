@@ -3,7 +3,8 @@
     demo.py           leave nothing behind
     demo.py --keep    leave everything up to play with
 
-Everything is done with commands that anyone may type. Each is shown with the time it took.
+Everything is done with commands that anyone may type. Each is shown with the time it took. What
+Segue remembers meanwhile is in .segue/demo, or where `SEGUE_DEMO_DATA` says, and is removed.
 """
 
 import contextlib
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
     keep = bool(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupted)
-    data = ROOT / ".segue" / "demo"
+    data = pathlib.Path(os.environ.get("SEGUE_DEMO_DATA") or ROOT / ".segue" / "demo")
     os.environ["SEGUE_DATA"] = str(data)  # So no command needs a flag for it.
     os.environ.pop("NATS_URL", None)
     os.environ.pop("NATS_CONTEXT", None)
