@@ -19,6 +19,7 @@ EVENTS = "EVENTS"
 CLUSTER = "segue.cluster"  # The key of the log's id in the stream's metadata.
 
 NOT_ENABLED = (10039, 10076)
+NO_CLUSTER = 10074
 NO_MESSAGE, NO_STREAM, NAME_IN_USE, NO_ROOM = 10037, 10059, 10058, 10047
 
 T = TypeVar("T")

@@ -10,8 +10,9 @@ import base64
 import datetime as dt
 import hashlib
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing, suppress
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -28,6 +29,8 @@ _RETRY_S = 0.25
 _ANSWER_S = 5.0
 _WRONG_SEQUENCE = (10071, 10164)
 _DIGEST = "SHA-256="
+
+T = TypeVar("T")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("segue.bus")
 
@@ -62,26 +65,19 @@ class Bucket:
 
         After `BusTimeoutError` the value is either the old or the new one, whole.
         """
-        async with _limit(timeout_s, f"{key} was not put into {self._name}"):
-            while True:
-                old, sequence = await self._entry(key)
-                try:
-                    await self._enter(await self._send_chunks(key, data), sequence)
-                except _FasterError:
-                    continue
-                except BusError as error:
-                    if isinstance(error, BusRefusedError) and error.lasting:
-                        raise
-                    log.debug("putting starts again", key=key, why=str(error))
-                    await asyncio.sleep(_RETRY_S)
-                    continue
-                if old is not None:
-                    await self._purge(self._chunks(old.nuid))
-                return
+
+        async def attempt() -> None:
+            old, sequence = await self._entry(key)
+            await self._enter(await self._send_chunks(key, data), sequence)
+            if old is not None:
+                await self._purge(self._chunks(old.nuid))
+
+        await _insist(attempt, timeout_s, f"{key} was not put into {self._name}")
 
     async def get(self, key: str, timeout_s: float) -> bytes | None:
         """Give the value of `key`, whole; None: there is none, or only a part of it."""
-        async with _limit(timeout_s, f"{key} was not got from {self._name}"):
+
+        async def attempt() -> bytes | None:
             for _ in range(_READS):
                 entry, _ = await self._entry(key)
                 if entry is None:
@@ -89,32 +85,39 @@ class Bucket:
                 if (data := await self._collect(entry)) is not None:
                     return data
                 await asyncio.sleep(_RETRY_S)  # It may just have been replaced: look again.
-        log.error("an object is not whole", bucket=self._name, key=key)
-        return None
+            log.error("an object is not whole", bucket=self._name, key=key)
+            return None
+
+        return await _insist(attempt, timeout_s, f"{key} was not got from {self._name}")
 
     async def keys(self, timeout_s: float) -> list[str]:
         """Give the keys that have a value, sorted."""
-        found: dict[str, bool] = {}
-        async with (
-            _limit(timeout_s, f"{self._name} was not listed"),
-            aclosing(follow(self._connection, 0, [self._subject("*")], self._stream)) as stretches,
-        ):
-            async for stretch in stretches:
-                for stored in stretch.messages:
-                    if entry := _read_entry(stored.data):
-                        found[entry.name] = not entry.deleted
-                if stretch.caught:
-                    break
-        return sorted(key for key, there in found.items() if there)
+
+        async def attempt() -> list[str]:
+            found: dict[str, bool] = {}
+            every = [self._subject("*")]
+            async with aclosing(follow(self._connection, 0, every, self._stream)) as stretches:
+                async for stretch in stretches:
+                    for stored in stretch.messages:
+                        if entry := _read_entry(stored.data):
+                            found[entry.name] = not entry.deleted
+                    if stretch.caught:
+                        break
+            return sorted(key for key, there in found.items() if there)
+
+        return await _insist(attempt, timeout_s, f"{self._name} was not listed")
 
     async def delete(self, key: str, timeout_s: float) -> None:
         """Take away the value that `key` has now; a newer one stays."""
-        async with _limit(timeout_s, f"{key} was not deleted from {self._name}"):
+
+        async def attempt() -> None:
             entry, sequence = await self._entry(key)
             if sequence:
                 await self._purge(self._subject(_encoded(key)), seq=sequence + 1)
             if entry is not None:
                 await self._purge(self._chunks(entry.nuid))
+
+        await _insist(attempt, timeout_s, f"{key} was not deleted from {self._name}")
 
     async def _send_chunks(self, key: str, data: bytes) -> _Entry:
         """Store the chunks under a new name; what cannot be stored whole is taken back."""
@@ -127,8 +130,7 @@ class Bucket:
                 chunks = [window[i : i + CHUNK_BYTES] for i in range(0, len(window), CHUNK_BYTES)]
                 for chunk in chunks:
                     digest.update(chunk)
-                sends = [self._publish(subject, chunk, {}) for chunk in chunks]
-                await asyncio.gather(*sends)
+                await _all(self._publish(subject, chunk, {}) for chunk in chunks)
                 entry.chunks += len(chunks)
         except BaseException:  # Cancelled or not: nobody will ever name these chunks.
             with suppress(BusError):
@@ -220,10 +222,27 @@ def _read_entry(data: bytes) -> _Entry | None:
         return None
 
 
-@asynccontextmanager
-async def _limit(timeout_s: float, what: str) -> AsyncIterator[None]:
+async def _all(sends: Iterable[Awaitable[None]]) -> None:
+    """Wait until the last has ended, then raise the first error: nothing goes on behind it."""
+    for failed in await asyncio.gather(*sends, return_exceptions=True):
+        if failed is not None:
+            raise failed
+
+
+async def _insist(attempt: Callable[[], Awaitable[T]], timeout_s: float, what: str) -> T:
+    """Try until it is done: only what can never succeed, or the time, ends it."""
+    why = "no answer"
     try:
         async with asyncio.timeout(timeout_s):
-            yield
+            while True:
+                try:
+                    return await attempt()
+                except _FasterError:
+                    continue
+                except BusError as error:
+                    if isinstance(error, BusRefusedError) and error.lasting:
+                        raise
+                    why = str(error)
+                await asyncio.sleep(_RETRY_S)
     except TimeoutError:
-        raise BusTimeoutError(f"{what} within {timeout_s:g} s; the bus is away or slow") from None
+        raise BusTimeoutError(f"{what} within {timeout_s:g} s: {why}") from None

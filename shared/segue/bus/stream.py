@@ -24,6 +24,7 @@ from segue.bus.jetstream import (
     CLUSTER,
     EVENTS,
     NAME_IN_USE,
+    NO_CLUSTER,
     NO_ROOM,
     NO_STREAM,
     NOT_ENABLED,
@@ -209,5 +210,6 @@ def _explain(connection: Connection, error: BusError, plan: Plan) -> None:
             "store more (max_file_store) or plan a smaller log"
         ) from error
     passing = isinstance(error, BusTimeoutError | BusUnreachableError)
-    if not passing and not (isinstance(error, BusRefusedError) and not error.lasting):
+    passing = passing or (isinstance(error, BusRefusedError) and not error.lasting)
+    if not passing or code == NO_CLUSTER:
         raise BusSetupError(f"the log cannot be set up at {where}: {error}") from error
