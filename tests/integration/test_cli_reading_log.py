@@ -130,7 +130,9 @@ async def test_why_tells_apps_services_nodes_and_events(
     failed = told.fail("shop/web.1")
     await told.publish(bus)
     await why.why(failed.id, bus=flags)
-    assert output()[-1]["id"] == failed.id
+    found = output()
+    assert found[-1]["id"] == failed.id
+    assert "container.started" in [event["type"] for event in found], "it is told whole"
 
 
 async def test_forward_tells_what_came_of_it(

@@ -60,13 +60,6 @@ class History:
         if isinstance(record.event, ContainerEvent):
             self._attempts.setdefault(attempt_of(record.event), {})[record.sequence] = record
 
-    def __contains__(self, event_id: str) -> bool:
-        return event_id in self._by_id
-
-    def find(self, event_id: str) -> Record | None:
-        """Find an event by its id; of one that was stored twice, the first."""
-        return self._by_id.get(event_id)
-
     def cause_of(self, record: Record) -> Record | None:
         """Find what caused an event, if it was read."""
         cause = self._by_id.get(record.cause) if record.cause else None
@@ -81,18 +74,6 @@ class History:
         """Give all that was said of one container, in order."""
         said = self._attempts.get(key, {})
         return [said[at] for at in sorted(said)]
-
-    def newest_attempt(self, app: str, service: str, slot: int) -> int:
-        """Give the number of a slot's newest container, 0 if none was read."""
-        numbers = (key[3] for key in self._attempts if key[:3] == (app, service, slot))
-        return max(numbers, default=0)
-
-    def chain(self, record: Record) -> list[Record]:
-        """Give an event and its causes, back to what nothing that was read caused; oldest first."""
-        back = [record]
-        while (cause := self.cause_of(back[-1])) is not None:
-            back.append(cause)
-        return back[::-1]
 
     def tree(self, record: Record) -> Branch:
         """Give an event and all that it led to."""

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from segue.bus import Bus
 from segue.envelope import Record
 from segue.events import REGISTRY, Event
+from segue.events.container import ContainerEvent
 from segue.events.deploy import DeployAccepted
 from segue.events.node import NodeEvent, NodeJoined
 from segue.log import Head
@@ -83,7 +84,7 @@ async def _look(bus: Bus, head: Head, what: Thing, seen: Sight) -> tuple[History
             if one.record is None:
                 where = f"the message at {one.stored.sequence} on {one.stored.subject}"
                 raise FailedError(f"{where} means nothing: {one.problem}")
-            return History([one.record]), [one.record]
+            return await _around(bus, head, one.record), [one.record]
         case SlotName():
             return await _slot(bus, head, what, seen)
         case NodeName(node=node):
@@ -99,6 +100,15 @@ async def _look(bus: Bus, head: Head, what: Thing, seen: Sight) -> tuple[History
     if not records:
         raise NotFoundError("the log no longer holds what was said of it", _begins(head))
     return history, records
+
+
+async def _around(bus: Bus, head: Head, record: Record) -> History:
+    """Read what was said of an event's own slot before it: causes and siblings stand there."""
+    event = record.event
+    if not isinstance(event, ContainerEvent):
+        return History([record])
+    filters = filters_of(app=event.app, service=event.service, slot=str(event.slot))
+    return await gather(bus, head.first, record.sequence, filters)
 
 
 async def _slot(
