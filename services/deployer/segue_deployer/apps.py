@@ -13,7 +13,7 @@ from segue.events.deploy import DeployCompleted, DeployFailed, RemovalCompleted
 from segue.picture import App, Container, Picture, Service
 
 from segue_deployer.restart import restart_at
-from segue_deployer.slots import current, ready, wanted_slots
+from segue_deployer.slots import at_hand, current, ready, wanted_slots
 
 PROGRESS_DEADLINE_S = 300.0
 LOOP_FAILURES = 5
@@ -33,7 +33,7 @@ def decide(picture: Picture, app: App, now: float) -> Iterator[Decision]:
         return
     blocking = list(_blocking(picture, app))
     if not blocking and not any(_extra(picture, app)):
-        slots = sum(len(wanted_slots(picture, app, s)) for s in app.services.values())
+        slots = sum(len(at_hand(picture, app, s)) for s in app.services.values())
         took = max(0.0, now - app.accepted_at)
         done = DeployCompleted(
             app=app.name, revision=app.revision, slots=slots, took_s=round(took, 3)
@@ -60,7 +60,7 @@ Blocking = tuple[str, Service, Container | None]
 def _blocking(picture: Picture, app: App) -> Iterator[Blocking]:
     """Give the slots that are not yet as the revision wants them."""
     for service in app.services.values():
-        for number in wanted_slots(picture, app, service):
+        for number in at_hand(picture, app, service):
             slot = service.slots.get(number)
             container = slot.container if slot else None
             if container is None or not _settled(picture, service, container):
@@ -106,7 +106,7 @@ def _hopeless(app: App, blocking: list[Blocking], now: float) -> str:
         if container is None or container.phase != "failed" or container.retired:
             continue
         slot = service.slots[container.slot]
-        if restart_at(service.spec, slot, container) is None:
+        if restart_at(service.spec, slot, container, app.accepted_at) is None:
             return f"{name} failed and its restart policy is used up: {_words(container)}"
     for name, service, container in blocking:
         looping = service.slots.get(container.slot) if container else None

@@ -12,35 +12,43 @@ from segue.spec import ServiceSpec
 FIRST_S, MOST_S = 1.0, 60.0
 
 
-def restart_at(spec: ServiceSpec, slot: Slot, ended: Container) -> float | None:
-    """Give the log's time of the next attempt after `ended`, or None when there is to be none."""
+def restart_at(spec: ServiceSpec, slot: Slot, ended: Container, since: float) -> float | None:
+    """Give the log's time of the next attempt after `ended`, or None when there is to be none.
+
+    `since` is when the app was deployed: a deploy tries once more what failed before it, and gives
+    every slot all its attempts again.
+    """
     policy = spec.restart
+    if ended.phase == "failed" and ended.ended_at < since:
+        return since
     if policy.condition == "none" or (ended.phase == "finished" and spec.is_job):
         return None
     if policy.condition == "on-failure" and ended.phase == "finished":
         return None
-    if exhausted(spec, slot, ended):
+    if exhausted(spec, slot, ended, since):
         return None
     return ended.ended_at + delay_s(policy.delay_s, slot.streak, ended.cause.id)
 
 
-def exhausted(spec: ServiceSpec, slot: Slot, ended: Container) -> bool:
+def exhausted(spec: ServiceSpec, slot: Slot, ended: Container, since: float) -> bool:
     """Tell whether the policy's attempts are used up: Compose counts restarts, not starts."""
     policy = spec.restart
     if policy.max_attempts is None:
         return False
-    since = ended.ended_at - policy.window_s if policy.window_s else 0.0
+    if policy.window_s:
+        since = max(since, ended.ended_at - policy.window_s)
     return sum(time >= since for time in slot.ended_at) > policy.max_attempts
 
 
 def delay_s(base_s: float | None, streak: int, seed: str) -> float:
     """Give the wait before the restart that follows the `streak`-th end in a row.
 
-    With a `delay` of the user's it is the least wait and the base of the doubling.
+    With a `delay` of the user's it is the least wait and the base of the doubling; one of 0 is
+    none, or a program that cannot start would be started as fast as the engine can.
     """
     share = int(derived("backoff", seed)[:8], 16) / 0xFFFFFFFF
     doublings = min(max(streak, 1), 32)
-    if base_s is None:
+    if not base_s:
         if doublings == 1:
             return 0.0
         return share * min(MOST_S, FIRST_S * 2.0 ** (doublings - 2))

@@ -55,6 +55,18 @@ def wanted_slots(picture: Picture, app: App, service: Service) -> dict[int, str]
     return wanted
 
 
+def at_hand(picture: Picture, app: App, service: Service) -> dict[int, str]:
+    """Give the wanted slots of which something can be expected now.
+
+    A slot of a global service that belongs to a lost node waits for that node and holds up nothing.
+    """
+    wanted = wanted_slots(picture, app, service)
+    if not service.spec.is_global:
+        return wanted
+    lost = [name for name, node in picture.nodes.items() if node.phase == "lost"]
+    return {number: pinned for number, pinned in wanted.items() if pinned not in lost}
+
+
 def decide(picture: Picture, app: App, service: Service) -> Iterator[Decision]:
     """Say what the service is owed now, slot by slot."""
     wanted = wanted_slots(picture, app, service)
@@ -62,6 +74,7 @@ def decide(picture: Picture, app: App, service: Service) -> Iterator[Decision]:
         if number not in wanted:
             yield from _leave(app, service, service.slots[number])
     gate = _gate(picture, app, service)
+    wanted = at_hand(picture, app, service)
     budget = _budget(picture, service, wanted)
     for number, pinned in wanted.items():
         slot = service.slots.get(number) or Slot(number=number)
@@ -121,13 +134,13 @@ def _next(  # noqa: PLR0917 — all six are what the decision is made from, of s
         cause = gate if old is None else _newer(old, app)
     elif not old.ended:
         cause = picture.nodes[old.node].cause  # It is gone with its node.
-    elif old.retired and old.phase != "finished":
+    elif old.retired and (old.phase != "finished" or old.retired in ("scaled", "removed")):
         cause = old.cause
     else:
-        due = restart_at(service.spec, slot, old)
+        due = restart_at(service.spec, slot, old, app.accepted_at)
         if due is None:
             return None
-        cause, at = old.cause, due
+        cause, at = old.cause if old.ended_at >= app.accepted_at else app.cause, due
     event = ContainerRequested(
         app=app.name,
         service=service.name,
@@ -181,7 +194,7 @@ def _gate(picture: Picture, app: App, service: Service) -> Cause | None:
             if dependency.required:
                 return None
             continue
-        for number in wanted_slots(picture, app, other):
+        for number in at_hand(picture, app, other):
             slot = other.slots.get(number)
             container = slot.container if slot else None
             if container is None or not _opens(other, container, dependency.condition):

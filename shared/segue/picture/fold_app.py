@@ -103,8 +103,17 @@ def deploy_accepted(picture: "Picture", record: Record, event: DeployAccepted) -
         service.replicas, service.wanted = spec.replicas, True
     for name, service in app.services.items():
         service.wanted = name in event.spec.services
+        _forget_ends(service)
         picture.touch(app.name, name)
     forget_specs(app)
+
+
+def _forget_ends(service: Service) -> None:
+    """Empty the slots that are not wanted of what ended in them: wanted again, they begin anew."""
+    for slot in service.slots.values():
+        over = not service.wanted or (slot.number > service.replicas and not service.spec.is_global)
+        if over and slot.container is not None and slot.container.ended:
+            slot.container, slot.streak = None, 0
 
 
 def forget_specs(app: App) -> None:
@@ -140,6 +149,7 @@ def removal_accepted(picture: "Picture", record: Record, event: RemovalAccepted)
     app.with_volumes, app.progress = event.volumes, None
     for service in app.services.values():
         service.wanted = False
+        _forget_ends(service)
         picture.touch(app.name, service.name)
 
 
@@ -151,6 +161,7 @@ def removal_completed(picture: "Picture", record: Record, event: RemovalComplete
     app.phase, app.settled_at = "removed", record.time
     for service in app.services.values():
         service.flapping_since, service.flapping_cause = 0.0, None
+        _forget_ends(service)
         for slot in service.slots.values():
             slot.home = "" if app.with_volumes else slot.home
             slot.restarts = slot.streak = 0
@@ -162,6 +173,7 @@ def scale_accepted(picture: "Picture", record: Record, event: ScaleAccepted) -> 
     service = picture.service(event.app, event.service)
     if app is not None and service is not None:
         service.replicas = event.replicas
+        _forget_ends(service)
         app.cause, app.changed_at = record.as_cause(), record.time
         app.progressed_at = record.time
         picture.touch(event.app, event.service)

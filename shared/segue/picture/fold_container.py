@@ -71,10 +71,12 @@ def _fill(picture: "Picture", slot: Slot, made: Container) -> None:
     old = slot.container
     if old is not None:
         picture.pending.pop(old.key, None)
-        if not old.ended:
+        if old.node and not old.ended:
             slot.leaving[old.attempt] = old
         if old.phase in ("failed", "finished") or (not old.ended and not old.retired):
             slot.restarts += 1
+        if old.digest != made.digest:
+            slot.streak = 0
     slot.container, slot.attempt = made, made.attempt
 
 
@@ -175,7 +177,10 @@ def healthy(picture: "Picture", record: Record, event: ContainerHealthy) -> None
 def unhealthy(picture: "Picture", record: Record, event: ContainerUnhealthy) -> None:
     """Note that its health check fails."""
     container = _move(picture, record, event, "unhealthy")
-    if container is not None:
+    slot = picture.slot(event.app, event.service, event.slot)
+    if container is not None and slot is not None:
+        if _trusted(container.healthy_at, record.time):
+            slot.streak = 0
         container.streak, container.message, container.healthy_at = event.streak, event.output, 0.0
 
 
@@ -204,17 +209,35 @@ def _end_by_itself(
     picture: "Picture", record: Record, event: ContainerFailed | ContainerFinished, phase: Phase
 ) -> Container | None:
     known = picture.container(event.app, event.service, event.slot, event.attempt)
-    up_at = (known.healthy_at or known.started_at) if known and known.phase in UP else 0.0
+    up_at = _up_since(picture, known) if known is not None else 0.0
     container = _move(picture, record, event, phase)
     if container is None:
         return None
     _end(picture, container, record.time)
     slot = picture.slot(event.app, event.service, event.slot)
     if slot is not None and not container.retired:
-        trusted = up_at > 0 and record.time - up_at >= TRUSTED_AFTER_S
-        slot.streak = 1 if trusted else slot.streak + 1
-        slot.ended_at = [*slot.ended_at[-ENDS_KEPT + 1 :], record.time]
+        slot.streak = 1 if _trusted(up_at, record.time) else slot.streak + 1
+        kept = max(ENDS_KEPT, _attempts(picture, event) + 1)
+        slot.ended_at = [*slot.ended_at[-kept + 1 :], record.time]
     return container
+
+
+def _up_since(picture: "Picture", container: Container) -> float:
+    """Give since when it does its work; 0 if it does not. With a health check that is its word."""
+    spec = picture.spec(container)
+    if spec is not None and spec.health is not None:
+        return container.healthy_at
+    return container.started_at if container.phase in UP else 0.0
+
+
+def _trusted(up_at: float, now: float) -> bool:
+    return up_at > 0 and now - up_at >= TRUSTED_AFTER_S
+
+
+def _attempts(picture: "Picture", event: ContainerEvent) -> int:
+    """Give how many ends the restart policy must be able to count."""
+    service = picture.service(event.app, event.service)
+    return (service.spec.restart.max_attempts or 0) if service else 0
 
 
 def stopped(picture: "Picture", record: Record, event: ContainerStopped) -> None:

@@ -58,10 +58,12 @@ def _fitness_changed(picture: "Picture", record: Record, node: Node) -> None:
                 picture.touch(app.name, service.name)
 
 
-def _phase(phase: str) -> Callable[["Picture", Record, NodeEvent], None]:
+def _phase(phase: str, *after: str) -> Callable[["Picture", Record, NodeEvent], None]:
+    """Fold a verdict on a node that is still as the verdict found it; only joining undoes it."""
+
     def fold(picture: "Picture", record: Record, event: NodeEvent) -> None:
         node = picture.nodes.get(event.node)
-        if node is None:
+        if node is None or node.phase not in after:
             return
         if phase == "lost":
             node.lost_seq = record.sequence
@@ -114,9 +116,9 @@ def pulled(picture: "Picture", _: Record, event: ImagePulled) -> None:
 
 FOLDS: dict[str, Callable[["Picture", Record, Any], None]] = {
     NodeJoined.type: joined,
-    NodeLeft.type: _phase("left"),
-    NodeSuspected.type: _phase("suspected"),
-    NodeLost.type: _phase("lost"),
+    NodeLeft.type: _phase("left", "up", "suspected"),
+    NodeSuspected.type: _phase("suspected", "up"),
+    NodeLost.type: _phase("lost", "up", "suspected", "left", "lost"),
     NodeReturned.type: returned,
     NodeDegraded.type: degraded,
     NodeRecovered.type: recovered,

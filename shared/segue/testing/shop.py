@@ -126,15 +126,23 @@ class Shop(Board):
         return self.log[-1]
 
     def up(self, *events: Event) -> list[Event]:
-        """Start what was asked for, stop what was retired, until nothing more is owed."""
+        """Start what was asked for, stop what was retired, until nothing more is owed.
+
+        What is asked for goes to the first node, unless a scheduler is there to choose. A node
+        that is lost does nothing.
+        """
         todo, seen = list(events), list(events)
+        chosen = any(core.service == "scheduler" for core in self.cores)
         while todo:
             event = todo.pop(0)
-            if isinstance(event, ContainerRequested):
-                self.run(event)
-            elif isinstance(event, ContainerAssigned):
+            there = [name for name, node in self.picture.nodes.items() if node.phase != "lost"]
+            if isinstance(event, ContainerRequested) and not chosen:
+                node = event.pinned or there[0]
+                if node in there:
+                    self.run(event, node)
+            elif isinstance(event, ContainerAssigned) and event.node in there:
                 self.tells(ContainerStarted, event, engine_id="e")
-            elif isinstance(event, ContainerRetired) and event.node in self.picture.nodes:
+            elif isinstance(event, ContainerRetired) and event.node in there:
                 self.tells(ContainerStopped, event)
             more = self.settle()
             todo += more
