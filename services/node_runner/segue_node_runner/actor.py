@@ -31,7 +31,7 @@ from segue_node_runner.files import Fetch
 from segue_node_runner.images import Progress
 from segue_node_runner.labels import Identity
 
-PROBE_EVERY_S = 2.0
+PROBE_EVERY_S, UNWELL_PROBE_EVERY_S = 3.0, 0.5
 FACTS_AGAIN_S = 1.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("segue.node_runner")
@@ -175,5 +175,6 @@ class Actor:
 
     async def _probe(self, cluster: str) -> None:
         while True:
-            self.hear(await facts.condition(self.engine.calls, cluster))
-            await anyio.sleep(PROBE_EVERY_S)
+            found = await facts.condition(self.engine.calls, cluster)
+            self.hear(found)
+            await anyio.sleep(PROBE_EVERY_S if found.state == "well" else UNWELL_PROBE_EVERY_S)

@@ -6,6 +6,7 @@ import shutil
 import socket
 from typing import Any
 
+import anyio
 from docker import APIClient
 
 from segue_node_runner import labels
@@ -42,28 +43,39 @@ async def facts(calls: Calls) -> Facts:
 async def condition(calls: Calls, cluster: str) -> Condition:
     """Ask for what only a working engine can tell: a ping is answered by a frozen one too.
 
-    `top` of a running container reaches its shim, `info` only containerd. One shim that hangs says
-    nothing of the engine: then `info` decides.
+    `info` reaches containerd, `top` a running container's shim. One shim that hangs says nothing
+    of the engine; two that hang at once do.
     """
     wanted = {"label": [f"{labels.CLUSTER}={cluster}"], "status": ["running"]}
+    found = Condition("well")
     try:
-        running = await calls.probe(lambda api: api.containers(limit=1, filters=wanted))
+        running = await calls.probe(lambda api: api.containers(limit=2, filters=wanted))
     except EngineError as error:
         return _unwell(error, answers=False)
-    try:
-        if running:
-            await calls.probe(lambda api: api.top(running[0]["Id"]))
-            return Condition("well")
-    except EngineError as error:
-        if error.kind == "away":
-            return _unwell(error, answers=True)
-    try:
-        info = await calls.probe(lambda api: api.info())
-    except EngineError as error:
-        return _unwell(error, answers=True)
-    if not _has_containerd(info):
-        return Condition("frozen", "the engine has lost its containerd: start it again")
-    return Condition("well")
+    hanging: list[EngineError] = []
+
+    async def ask_info() -> None:
+        nonlocal found
+        try:
+            if not _has_containerd(await calls.probe(lambda api: api.info())):
+                found = Condition("frozen", "the engine has lost its containerd: start it again")
+        except EngineError as error:
+            found = _unwell(error, answers=True)
+
+    async def ask_shim(container: str) -> None:
+        try:
+            await calls.probe(lambda api: api.top(container))
+        except EngineError as error:
+            if error.kind == "timeout":
+                hanging.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask_info)
+        for container in running:
+            tasks.start_soon(ask_shim, container["Id"])
+    if found.state == "well" and len(hanging) == 2:
+        return _unwell(hanging[0], answers=True)
+    return found
 
 
 def _unwell(error: EngineError, *, answers: bool) -> Condition:

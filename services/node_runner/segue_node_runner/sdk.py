@@ -52,7 +52,7 @@ class Calls:
         self._starts = anyio.CapacityLimiter(limits.starts)
         self._stops = anyio.CapacityLimiter(limits.stops)
         self._pulls = anyio.CapacityLimiter(limits.pulls)
-        self._probes = anyio.CapacityLimiter(2)
+        self._probes = anyio.CapacityLimiter(4)
         self.starting = anyio.CapacityLimiter(limits.starts)  # Held from create to start.
         self.streams = anyio.CapacityLimiter(limits.streams)
 
