@@ -22,8 +22,9 @@ def loaded(
     env_files: Sequence[Path] | None = None,
     lenient: bool = False,
     json_lines: bool = False,
+    code: int = INVALID,
 ) -> Loaded:
-    """Load what is meant; problems are shown and end the command."""
+    """Load what is meant; problems are shown and end the command with `code`."""
     chosen = list(files or default_files(Path(), os.environ))
     if not chosen:
         raise InvalidError(
@@ -42,7 +43,7 @@ def loaded(
             print(f"note: {render(note)}", file=sys.stderr)
     if found.problems:
         _show_problems(found, json_lines=json_lines)
-        raise Silent(INVALID)
+        raise Silent(code)
     return found
 
 

@@ -12,6 +12,8 @@ from segue.bus import Bus, BusError
 from segue.envelope import Record
 from segue.events.node import NodeJoined
 from segue.picture import Picture
+from segue.shell.commands import Beat
+from segue.shell.what_if import Answer
 
 from segue_cli.asking import records
 
@@ -19,13 +21,6 @@ LEADING = ("deployer", "scheduler", "health_monitor")
 NODE_RUNNER = "node_runner"
 LED_FOR_S = 2.0  # A leader that has not beaten for that long is not shown as one.
 ASKED_EVERY_S = 2.0
-
-
-class Beat(msgspec.Struct, frozen=True):
-    """What a leader says of itself over and over."""
-
-    instance: str
-    term: int
 
 
 class Plane:
@@ -98,16 +93,10 @@ class Plane:
             await anyio.sleep(ASKED_EVERY_S)
 
 
-class Supposed(msgspec.Struct, frozen=True):
-    """The part of a service's answer that tells how far it has read."""
-
-    sequence: int
-
-
 async def read_to(bus: Bus, service: str, *, timeout_s: float = 2.0) -> int | None:
     """Ask how far an instance of a service has read the log; None when nobody answers."""
     try:
         answer = await bus.ask(f"rpc.{service}.what_if", b'{"events":[]}', timeout_s=timeout_s)
-        return msgspec.json.decode(answer, type=Supposed).sequence
+        return msgspec.json.decode(answer, type=Answer).sequence
     except (BusError, msgspec.MsgspecError):
         return None
