@@ -1,7 +1,8 @@
 """Judge nodes by their beats: suspect fast, decide slowly.
 
 Silence counts only while beats could have been heard: after its own start, after the bus was away
-and after a gap in its own work the monitor judges nobody until `GRACE_S` is over.
+and after a gap in its own work the monitor takes nobody for dead until `GRACE_S` is over. A node
+whose runner was stopped on purpose has `LEFT_LOST_AFTER_S` for that to be a restart or an upgrade.
 """
 
 from segue.beats import NODE_BEAT_EVERY_S, NodeBeat
@@ -11,8 +12,10 @@ from segue.picture import Node, Picture
 
 SUSPECT_AFTER_S = 3 * NODE_BEAT_EVERY_S
 LOST_AFTER_S = 3.0
+LEFT_LOST_AFTER_S = 30.0
 GRACE_S = 10.0  # A lease of 6 s and two renewals of 2 s.
 GAP_S = 1.0  # A monitor that was silent itself this long cannot tell who else was.
+_PATIENCE_S = {"up": SUSPECT_AFTER_S, "suspected": LOST_AFTER_S, "left": LEFT_LOST_AFTER_S}
 
 
 class NodeJudge:
@@ -39,9 +42,10 @@ class NodeJudge:
         self.heard_at = {}
 
     def _awake(self, now: float) -> None:
-        """Notice one's own absence: later than planned, or never here before."""
+        """Notice one's own absence (later than planned, or never here before), and a new clock."""
         planned_s = max(0.0, self.check_at - self._awake_at)
-        if self.blind_since is None or now - self._awake_at > GAP_S + planned_s:
+        slept_s = now - self._awake_at
+        if self.blind_since is None or not -GAP_S <= slept_s <= GAP_S + planned_s:
             self.blinded(now)
         self._awake_at = now
 
@@ -51,30 +55,41 @@ class NodeJudge:
         assert self.blind_since is not None, "being awake begins with being blind"
         if now < self.check_at:
             return []
-        if now < self.blind_since + GRACE_S:
-            self.check_at = self.blind_since + GRACE_S
-            return []
+        graced = now < self.blind_since + GRACE_S
         owed: list[Decision] = []
-        check_at = now + LOST_AFTER_S
+        check_at = self.blind_since + GRACE_S if graced else now + LOST_AFTER_S
         for name, node in sorted(self.picture.nodes.items()):
-            if node.phase not in ("up", "suspected"):
+            if node.phase not in _PATIENCE_S:
                 continue
-            silent_s = now - max(self.heard_at.get(name, 0.0), node.joined_at, self.blind_since)
+            silent_s = now - self._known_at(node, now)
+            if graced:
+                if node.phase == "suspected" and name in self.heard_at:
+                    owed.append(self._returned(node, silent_s))
+                continue
             decision = self._judge(node, silent_s)
             if decision is not None:
                 owed.append(decision)
-            wait = SUSPECT_AFTER_S if node.phase == "up" else LOST_AFTER_S
-            check_at = min(check_at, now + max(wait - silent_s, 0.01))
+            check_at = min(check_at, now + max(_PATIENCE_S[node.phase] - silent_s, 0.01))
         self.check_at = now if owed else check_at
         return owed
 
-    @staticmethod
-    def _judge(node: Node, silent_s: float) -> Decision | None:
+    def _known_at(self, node: Node, now: float) -> float:
+        """Give when the node was last known to be there; never before one could have heard it."""
+        told_at = node.changed_at if node.phase == "left" else node.joined_at
+        if told_at > now + GAP_S:  # Said by a clock that has been set back since.
+            told_at = 0.0
+        return max(self.heard_at.get(node.name, 0.0), told_at, self.blind_since or 0.0)
+
+    def _judge(self, node: Node, silent_s: float) -> Decision | None:
         shown = round(silent_s, 3)
-        if node.phase == "up" and silent_s >= SUSPECT_AFTER_S:
-            return Decision(NodeSuspected(node=node.name, silent_s=shown), node.cause)
-        if node.phase == "suspected" and silent_s >= LOST_AFTER_S:
-            return Decision(NodeLost(node=node.name, silent_s=shown), node.cause)
         if node.phase == "suspected" and silent_s < SUSPECT_AFTER_S:
-            return Decision(NodeReturned(node=node.name, silent_s=shown), node.cause)
-        return None
+            return self._returned(node, silent_s)
+        if silent_s < _PATIENCE_S[node.phase]:
+            return None
+        if node.phase == "up":
+            return Decision(NodeSuspected(node=node.name, silent_s=shown), node.cause)
+        return Decision(NodeLost(node=node.name, silent_s=shown), node.cause)
+
+    @staticmethod
+    def _returned(node: Node, silent_s: float) -> Decision:
+        return Decision(NodeReturned(node=node.name, silent_s=round(silent_s, 3)), node.cause)

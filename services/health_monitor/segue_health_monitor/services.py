@@ -65,7 +65,7 @@ def _flapping(
         slot=slot.number,
         failures=len(recent),
         within_s=round(recent[-1] - recent[0], 3),
-        last_reason=container.message or container.reason or container.phase,
-        last_exit_code=container.exit_code,
+        last_reason=slot.last_reason,
+        last_exit_code=slot.last_exit_code,
     )
     return Decision(event, container.cause)

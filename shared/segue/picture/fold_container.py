@@ -191,6 +191,9 @@ def failed(picture: "Picture", record: Record, event: ContainerFailed) -> None:
         return
     container.reason, container.message = event.reason, event.message
     container.exit_code = event.exit_code
+    slot = picture.slot(event.app, event.service, event.slot)
+    if slot is not None and not container.retired:
+        slot.last_reason, slot.last_exit_code = event.message or event.reason, event.exit_code
     node = picture.nodes.get(event.node)
     if node is not None and not container.retired:
         name = f"{event.app}/{event.service}"
@@ -202,6 +205,9 @@ def finished(picture: "Picture", record: Record, event: ContainerFinished) -> No
     container = _end_by_itself(picture, record, event, "finished")
     if container is not None:
         container.exit_code = 0
+        slot = picture.slot(event.app, event.service, event.slot)
+        if slot is not None and not container.retired:
+            slot.last_reason, slot.last_exit_code = "finished", 0
         _progress(picture, container, record)
 
 

@@ -88,7 +88,9 @@ class Slot(msgspec.Struct, omit_defaults=True):
     leaving: dict[int, Container] = {}  # Others of its containers that may still run, by attempt.
     restarts: int = 0  # Attempts that followed a failure or an end.
     streak: int = 0  # Ends by itself since it was last up for long enough to be trusted.
-    ended_at: list[float] = []  # When one ended by itself, newest last, at most 32.
+    ended_at: list[float] = []  # When one ended by itself, newest last, as many as matter.
+    last_reason: str = ""  # Why the newest of them ended …
+    last_exit_code: int | None = None  # … and with what.
     pinned: str = ""  # Its node, in a global service.
     home: str = ""  # The node that holds the data of its local volumes.
 
