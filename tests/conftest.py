@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 from segue.bus import Bus, Settings, connect
 from segue.spec import AppSpec, ServiceSpec
@@ -13,6 +14,11 @@ from segue.testing.nats_server import NatsServer
 from segue_node_runner import engine as adapter
 from segue_node_runner.effects import Start
 from segue_node_runner.policy import Policy
+
+# A machine under load is no failure; in CI hypothesis itself chooses a profile that repeats itself.
+hypothesis.settings.register_profile("segue", deadline=None, print_blob=True)
+if hypothesis.settings.get_current_profile_name() == "default":
+    hypothesis.settings.load_profile("segue")
 
 
 @pytest.fixture
