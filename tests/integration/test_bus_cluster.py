@@ -3,14 +3,14 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 
 import anyio
 import pytest
 from anyio.pytest_plugin import FreePortFactory
 from segue.bus import Bus, Plan, Settings, connect
-from segue.log import Fence, Message, Outcome
+from segue.log import Fence, Message, Outcome, Stored
 from segue.testing.nats_server import NatsServer
 
 ELECTED = "leader.elected.scheduler"
@@ -79,7 +79,17 @@ async def test_elections_and_decisions_hold_while_the_leading_server_dies(
                     break
             count += 1
 
+    seen: list[Stored] = []
+
+    async def follow() -> None:
+        async with aclosing(bus.follow(0)) as stretches:
+            async for stretch in stretches:
+                seen.extend(stretch.messages)
+                if done.is_set() and stretch.upto >= (await bus.head()).last:
+                    return
+
     async with anyio.create_task_group() as tasks:
+        tasks.start_soon(follow)
         for name in ("a", "b", "c"):
             tasks.start_soon(lead, name)
         await asyncio.sleep(1)
@@ -92,6 +102,7 @@ async def test_elections_and_decisions_hold_while_the_leading_server_dies(
                 await asyncio.sleep(0.05)
         done.set()
     stored = [message async for message in bus.read()]
+    assert seen == stored, "the follower has missed or repeated something"
     written = [m.data.decode() for m in stored if m.subject == "load.high"]
     assert len(written) == len(set(written)), "stored twice"
     assert set(acknowledged) <= set(written), "lost"

@@ -1,6 +1,7 @@
 """Questions and their answers over a real server, also when one side is gone in the middle."""
 
 import asyncio
+import gc
 import subprocess
 import sys
 import textwrap
@@ -61,6 +62,28 @@ async def test_a_closed_listener_ends(bus: Bus) -> None:
     await asyncio.sleep(0)
     listening.close()
     assert await waiting is None
+
+
+async def test_closing_the_bus_ends_what_listens_and_serves(nats: NatsServer) -> None:
+    bus = await connect(Settings(url=nats.url), name="short")
+    listening = asyncio.create_task(anext(bus.listen("beat.>"), None))
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(bus.serve, "rpc.echo", echo)
+        await bus.close()
+    assert await listening is None
+
+
+async def test_a_loop_over_what_is_heard_leaves_no_subscription_behind(bus: Bus) -> None:
+    async def hear() -> None:
+        async for _ in bus.listen("beat.>"):
+            pass
+
+    before = len(bus._connection._subs)
+    with anyio.move_on_after(0.01):
+        await hear()
+    await asyncio.sleep(0.01)  # The interpreter holds on to a cancelled frame for a turn.
+    gc.collect()
+    assert len(bus._connection._subs) == before
 
 
 async def test_a_question_is_answered(bus: Bus, asker: Bus) -> None:

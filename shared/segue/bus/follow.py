@@ -32,7 +32,7 @@ from segue.log import Stored, Stretch
 HEARTBEAT_S = 0.5
 SILENCE_S = 1.6  # Three heartbeats and a little.
 STRETCH_MAX = 500
-RETRY_S = 0.25
+RETRY_S, DOUBTS_MAX = 0.25, 5
 _NANOSECONDS = 1_000_000_000
 _CONTROL = 100
 
@@ -245,13 +245,16 @@ class _Reader:
 
     async def begin(self) -> Consumer:
         """Make a consumer behind what is read, however long the bus or the stream is away."""
-        complained = False
+        complained, doubts = False, 0
         while True:
             await self._connection.until(up=True)
             try:
                 return await self._make()
             except LogReplacedError:
-                raise
+                # Servers that elect a leader may forget for a moment what they have.
+                doubts += 1
+                if doubts >= DOUBTS_MAX:
+                    raise
             except BusError as error:
                 if isinstance(error, BusRefusedError) and error.lasting:
                     raise

@@ -31,12 +31,18 @@ class Ear:
         self._room = room
         self._news = asyncio.Event()
         self._sid = connection.attach(subject, self._take, queue)
+        connection.watch(self._on_change)
 
     def close(self) -> None:
         """Hear no more; whoever waits for the next message gets none."""
+        self._connection.unwatch(self._on_change)
         self._connection.detach(self._sid)
         self._sid = 0
         self._news.set()
+
+    def _on_change(self, _up: bool) -> None:  # noqa: FBT001 — the signature of a watcher.
+        if self._connection.is_closed:
+            self.close()
 
     async def next(self) -> Heard | None:
         """Wait for the next message; None once it is closed."""
@@ -95,4 +101,6 @@ class Listening(AsyncIterator[tuple[str, bytes]]):
 
     def __del__(self) -> None:
         """Let go of the subscription of a loop that was left."""
-        self._ear.close()
+        ear = getattr(self, "_ear", None)  # None where making it was refused.
+        if ear is not None:
+            ear.close()

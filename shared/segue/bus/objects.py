@@ -10,10 +10,11 @@ import base64
 import datetime as dt
 import hashlib
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import aclosing, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import anyio
 import msgspec
 import structlog
 
@@ -25,7 +26,7 @@ from segue.bus.jetstream import Answer, PubAck, api, call, get_message, read_ans
 CHUNK_BYTES = 128 * 1024
 _WINDOW = 16  # Chunks under way at once.
 _READS = 4
-_RETRY_S = 0.25
+_RETRY_S, _LINGER_S = 0.25, 1.0
 _ANSWER_S = 5.0
 _WRONG_SEQUENCE = (10071, 10164)
 _DIGEST = "SHA-256="
@@ -222,11 +223,23 @@ def _read_entry(data: bytes) -> _Entry | None:
         return None
 
 
-async def _all(sends: Iterable[Awaitable[None]]) -> None:
-    """Wait until the last has ended, then raise the first error: nothing goes on behind it."""
-    for failed in await asyncio.gather(*sends, return_exceptions=True):
-        if failed is not None:
-            raise failed
+async def _all(sends: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Wait until the last has ended, cancelled or not, then raise the first error.
+
+    What is under way when the caller gives up could else be stored behind its being taken back.
+    """
+    tasks = [asyncio.create_task(send) for send in sends]
+    try:
+        await asyncio.wait(tasks)
+    finally:
+        with anyio.move_on_after(_LINGER_S, shield=True):
+            await asyncio.wait(tasks)
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if result is not None:
+            raise result
 
 
 async def _insist(attempt: Callable[[], Awaitable[T]], timeout_s: float, what: str) -> T:

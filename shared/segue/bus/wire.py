@@ -211,6 +211,8 @@ class Wire(Client):
             await sent
 
     def _queue(self, line: bytes) -> None:
+        if self.is_closed and self.times_up:
+            return
         self._pending.append(line)
         self._pending_data_size += len(line)
         self._wake_flusher()
