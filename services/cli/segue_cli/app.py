@@ -64,12 +64,13 @@ def installed_version() -> str:
 
 def build() -> App:
     """Make the application without loading any command."""
+    defaults = Parameter(negative=(), show_default=False)
     app = App(
         name="segue",
         help="Run containers on many hosts; every decision is an event that can be looked up.",
         version=installed_version,
         help_format="plaintext",
-        default_parameter=Parameter(negative=(), show_default=False),
+        default_parameter=defaults,
         suppress_keyboard_interrupt=False,
     )
     for order, (title, commands) in enumerate(COMMANDS.items()):
@@ -81,6 +82,7 @@ def build() -> App:
                 help=command.about,
                 group=group,
                 sort_key=place,
+                default_parameter=defaults,
             )
     app["--help"].group = app["--version"].group = Group("More", sort_key=99)
     return app

@@ -30,14 +30,25 @@ _BUS = Group("Bus", sort_key=90)
 class BusFlags:
     """Which bus to use."""
 
-    nats: Annotated[str | None, Parameter(name=("--nats", "--server"), group=_BUS)] = None
-    """URL of the bus, such as nats://10.0.0.1:4222 (else NATS_URL, a nats context, `segue up`)."""
-
-    context: Annotated[str | None, Parameter(group=_BUS)] = None
-    """Name of a context of the nats command line."""
-
-    data: Annotated[Path | None, Parameter("--data-dir", group=_BUS)] = None
-    """Data directory of a `segue up` on this host (else SEGUE_DATA, ~/.local/share/segue)."""
+    nats: Annotated[
+        str | None,
+        Parameter(
+            ("--nats", "--server"),
+            group=_BUS,
+            help="URL of the bus (else NATS_URL, a nats context, the `segue up` of this host).",
+        ),
+    ] = None
+    context: Annotated[
+        str | None, Parameter(group=_BUS, help="A context of the nats command line.")
+    ] = None
+    data: Annotated[
+        Path | None,
+        Parameter(
+            "--data-dir",
+            group=_BUS,
+            help="The bus of the `segue up` on this directory (else SEGUE_DATA, the user's own).",
+        ),
+    ] = None
 
 
 def chosen(flags: BusFlags, env: Mapping[str, str] = os.environ) -> Settings:

@@ -79,8 +79,8 @@ class DataDir:
             url = self.bus_url.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
             return None
-        where = urlsplit(url)
         with contextlib.suppress(OSError, ValueError):
+            where = urlsplit(url)
             address = (where.hostname or "", where.port or 4222)
             with socket.create_connection(address, timeout=0.5):
                 return url

@@ -76,6 +76,7 @@ _OF_THE_BUS: dict[str, tuple[int, str]] = {
     "LogReplacedError": (FAILED, ""),
     "AnswerError": (FAILED, ""),
 }
+_NO_LOG = (10039, 10059, 10076)  # JetStream is off here or there, or has no such stream.
 
 
 def sort(error: BaseException) -> CommandError:
@@ -89,6 +90,9 @@ def sort(error: BaseException) -> CommandError:
     if _is_of_the_bus(error):
         code, hint = _OF_THE_BUS.get(type(error).__name__, (FAILED, ""))
         text = str(error).partition("; is it running?")[0]  # The hint says more.
+        if getattr(error, "code", 0) in _NO_LOG:
+            text = f"there is no log on this bus: {text}"
+            hint = "the first service that runs makes it; `segue up` runs them all"
     elif isinstance(error, OSError):
         text = str(error)
     else:

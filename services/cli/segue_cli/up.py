@@ -28,7 +28,7 @@ from segue_cli.host import Host, Wanted, Watcher, already_running
 from segue_cli.status import Lines, Moving, Told
 
 _NODE = Group("Node", sort_key=50)
-_BUS = Group("Bus", sort_key=90)
+_BUS = Group("Its bus", sort_key=60)
 Data = Annotated[
     Path | None,
     Parameter(

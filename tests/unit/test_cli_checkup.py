@@ -1,0 +1,154 @@
+"""What a doctor thinks of what it finds."""
+
+from typing import Any
+
+import pytest
+from segue.bus import Plan, Settings
+from segue.bus.stream import log_subjects
+from segue.events.node import NodeDegraded, NodeLost, NodeSuspected
+from segue.testing.stage import Stage
+from segue_cli import checkup
+from segue_cli.checkup import Disk, Facts, Finding, Service
+from segue_deployer.core import Deployer
+from segue_scheduler.core import Scheduler
+
+HERE = Settings(url="nats://127.0.0.1:4222")
+SERVER = {"server": {"ver": "2.15.1", "jetstream": True}, "data": {"user": "maria"}}
+
+
+def levels(found: list[Finding]) -> dict[str, str]:
+    return {finding.what: finding.level for finding in found}
+
+
+def stream(**config: Any) -> dict[str, Any]:
+    usual = {
+        "subjects": log_subjects(),
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "allow_atomic": True,
+        "deny_delete": True,
+        "num_replicas": 1,
+        "max_age": int(Plan().age_max_s * 1e9),
+        "max_bytes": 1 << 30,
+    }
+    return {"config": usual | config, "state": {"messages": 3, "bytes": 1 << 20}}
+
+
+def test_a_log_as_segue_makes_it_is_well() -> None:
+    found = list(checkup.log(stream()))
+    assert levels(found) == {"log": "ok", "log settings": "ok"}
+    assert "1 MiB of 1 GiB" in found[0].seen
+
+
+@pytest.mark.parametrize(("used", "level"), [(0.5, "ok"), (0.75, "warn"), (0.9, "fail")])
+def test_a_log_that_fills_up_is_told_before_it_is_full(used: float, level: str) -> None:
+    found = stream()
+    found["state"]["bytes"] = int(used * (1 << 30))
+    assert levels(list(checkup.log(found)))["log"] == level
+
+
+@pytest.mark.parametrize(
+    ("config", "level", "named"),
+    [
+        ({"storage": "memory"}, "warn", "storage"),
+        ({"retention": "workqueue"}, "fail", "retention"),
+        ({"discard": "old"}, "warn", "discard"),
+        ({"allow_atomic": False}, "fail", "allow_atomic"),
+        ({"subjects": ["deploy.>"]}, "fail", "container.>"),
+        ({"max_age": int(3_600 * 1e9)}, "warn", "kept 60 min"),
+        ({"max_bytes": -1}, "warn", "without a limit"),
+    ],
+)
+def test_a_log_that_was_changed_is_told_with_what_to_do(
+    config: dict[str, Any], level: str, named: str
+) -> None:
+    wrong = [finding for finding in checkup.log(stream(**config)) if finding.level != "ok"]
+    assert [finding.level for finding in wrong] == [level]
+    assert named in wrong[0].seen
+    assert wrong[0].do
+
+
+def test_a_bus_that_everyone_may_use_is_fine_on_loopback_only() -> None:
+    assert levels(list(checkup.bus(SERVER, HERE))) == {"bus": "ok", "permissions": "ok"}
+    for url in ("nats://10.0.0.1:4222", "nats://127.0.0.1:4222,nats://10.0.0.1:4222"):
+        assert levels(list(checkup.bus(SERVER, Settings(url=url))))["permissions"] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("publish", "level"),
+    [
+        ({}, "ok"),
+        ({"allow": [">"]}, "ok"),
+        ({"allow": ["deploy.>", "removal.>", "scale.>", "node.>"]}, "ok"),
+        ({"allow": ["scale.requested.>"]}, "warn"),
+        ({"deny": ["deploy.>"]}, "warn"),
+    ],
+)
+def test_a_user_who_may_not_ask_for_things_is_told(publish: dict[str, Any], level: str) -> None:
+    user = SERVER | {"data": {"permissions": {"publish": publish}}}
+    assert levels(list(checkup.bus(user, HERE)))["permissions"] == level
+
+
+def test_a_server_that_stores_nothing_fails() -> None:
+    user = SERVER | {"server": {"ver": "2.15.1"}}
+    assert levels(list(checkup.bus(user, HERE)))["jetstream"] == "fail"
+
+
+def test_what_a_confirmed_write_is_worth_is_told_where_it_can_be_known() -> None:
+    assert checkup.sync("jetstream {\n  sync_interval: always\n}").level == "ok"
+    assert checkup.sync("jetstream { }").level == "warn"
+    assert "cannot see" in checkup.sync(None).seen
+
+
+@pytest.mark.parametrize(
+    ("behind_s", "level"), [(0.01, "ok"), (-1.5, "ok"), (4.0, "warn"), (-4.0, "warn")]
+)
+def test_a_clock_that_is_off_is_told(behind_s: float, level: str) -> None:
+    assert checkup.clock(behind_s).level == level
+
+
+@pytest.mark.parametrize(("free", "level"), [(50, "ok"), (10, "warn"), (2, "fail")])
+def test_a_disk_that_fills_up_is_told(free: int, level: str) -> None:
+    assert checkup.disk(Disk(free << 30, 100 << 30)).level == level
+
+
+def test_services_are_judged_by_who_leads_and_how_far_behind_they_are() -> None:
+    heard = {
+        "deployer": Service("a", 7, 100),
+        "scheduler": Service("", 0, 100),
+        "health_monitor": Service("a", 8, 90),
+    }
+    found = list(checkup.services(heard, 100))
+    assert levels(found) == {"deployer": "ok", "scheduler": "fail", "health_monitor": "ok"}
+    assert found[1].seen == "it runs, but nobody leads yet"
+    assert found[2].seen == "a leads since 8, 10 events behind"
+    assert all(finding.level == "fail" for finding in checkup.services({}, 0))
+    behind = list(checkup.services({"deployer": Service("a", 7, 1)}, 9_000))
+    assert levels(behind)["deployer"] == "warn"
+
+
+def test_nodes_are_judged_by_the_log_and_by_their_engines() -> None:
+    stage = Stage(Deployer(), Scheduler())
+    stage.join("well", "bare", "mute", "broken", "silent", "lost", "gone")
+    stage.say(NodeDegraded(node="broken", reason="frozen"))
+    stage.say(NodeSuspected(node="silent", silent_s=1.5))
+    stage.say(NodeLost(node="lost", silent_s=3.0))
+    well = Facts(engine="docker 28", live_restore=True)
+    facts: dict[str, Facts | str] = dict.fromkeys(("well", "silent"), well)
+    facts |= {"bare": Facts(engine="docker 20"), "mute": "nobody serves it"}
+    found = list(checkup.nodes(stage.cores[0].picture, facts))
+    assert levels(found) == {
+        "node well": "ok",
+        "node bare": "warn",
+        "node mute": "fail",
+        "node broken": "fail",
+        "node silent": "warn",
+        "node lost": "fail",
+        "node gone": "fail",
+    }
+    assert all(finding.do for finding in found if finding.level != "ok")
+
+
+def test_a_cluster_without_nodes_runs_nothing() -> None:
+    assert levels(list(checkup.nodes(Stage(Deployer()).cores[0].picture, {}))) == {"nodes": "fail"}
