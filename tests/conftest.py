@@ -2,7 +2,7 @@
 
 import pathlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import hypothesis
@@ -11,6 +11,7 @@ from segue.bus import Bus, Settings, connect
 from segue.spec import AppSpec, ServiceSpec
 from segue.testing.engine import BUSYBOX, Engine, PrivateEngine, running_engine
 from segue.testing.nats_server import NatsServer
+from segue_cli.compose import Loaded, load
 from segue_node_runner import engine as adapter
 from segue_node_runner.effects import Start
 from segue_node_runner.policy import Policy
@@ -105,3 +106,24 @@ def order(cluster: str) -> Callable[..., Start]:
         )
 
     return make
+
+
+@pytest.fixture
+def compose_load(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Loaded]:
+    """Load an app from files written into an empty folder, which is the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def loaded(
+        files: Mapping[str, str | bytes],
+        *names: str,
+        environ: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Loaded:
+        for name, content in files.items():
+            target = tmp_path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content if isinstance(content, bytes) else content.encode())
+        paths = [pathlib.Path(name) for name in names or ("compose.yaml",)]
+        return load(paths, environ=environ or {}, **{"app": "shop", **options})
+
+    return loaded
