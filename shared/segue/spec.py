@@ -186,11 +186,19 @@ class AppSpec(Spec, frozen=True):
 def digest(app: AppSpec, service: str) -> str:
     """Name what makes a slot of `service` differ from another: 12 hexadecimal digits.
 
-    Scale, restart policy and dependencies are left out: changing them replaces no container.
+    What only others act on is left out (scale, restart policy, dependencies, placement, labels of
+    the service, extensions, ports of the gateway): changing it replaces no container.
     """
     spec = app.services[service]
     runs = msgspec.structs.replace(
-        spec, replicas=1, restart=Restart(), depends_on={}, placement=Placement(), labels={}
+        spec,
+        replicas=1,
+        restart=Restart(),
+        depends_on={},
+        placement=Placement(),
+        labels={},
+        extensions={},
+        ports=[port for port in spec.ports if port.mode == "host"],
     )
     shared = [
         [app.volumes[key] for key in sorted(spec.local_volumes) if key in app.volumes],

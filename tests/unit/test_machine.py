@@ -293,3 +293,21 @@ def test_elections_have_ids_of_their_own() -> None:
     stage.settle("a")
     assert stage.machines["a"].leading
     assert len({stored.data for stored in stage.log.stored}) == len(stage.log.stored)
+
+
+def test_what_is_owed_no_more_after_the_bus_was_away_is_not_written_again() -> None:
+    stage = Stage("a")
+    stage.settle("a")
+    stage.request("shop")
+    stage.read("a")
+    machine = stage.machines["a"]
+    assert [c for c in machine.step(stage.now) if isinstance(c, Append)], "it is on its way"
+    machine.away()
+    answer = RemovalRejected(app="shop", problems=[])
+    request = machine.core.picture.state.requests["r-shop-1"]
+    by_another = encode(answer, id="other", source="/t", time=0, cause=request.cause)
+    stage.log.append([by_another], None, stage.now + 1000)
+    stage.now += 5
+    machine.connected(stage.log.head(stage.now + 1000), stage.now)
+    stage.settle("a")
+    assert stage.subjects().count("removal.rejected.shop") == 1

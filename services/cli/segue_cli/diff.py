@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from rich.table import Table
 from segue.picture import App, Container, Node, Picture, Service
 from segue.spec import ServiceSpec
+from segue.wants import at_hand
 
 from segue_cli import rows
 from segue_cli.amounts import count, size
@@ -193,7 +194,7 @@ def _slots(name: str, before: Side, after: Side) -> Iterator[Change]:
 def _filled(picture: Picture, app: App | None, service: Service | None) -> dict[int, Container]:
     if app is None or service is None:
         return {}
-    slots = ((n, service.slots.get(n)) for n in rows.wanted_slots(picture, app, service))
+    slots = ((n, service.slots.get(n)) for n in at_hand(picture, app, service))
     return {n: slot.container for n, slot in slots if slot is not None and slot.container}
 
 

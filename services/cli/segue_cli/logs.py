@@ -14,8 +14,8 @@ from cyclopts import Parameter
 from segue.bus import AnswerError, Bus, BusError, NobodyAnswersError
 from segue.events.container import ContainerFailed, ContainerStarted
 from segue.picture import Picture, Slot
+from segue.wants import at_hand
 
-from segue_cli import rows
 from segue_cli.connect import BusFlags, connected
 from segue_cli.errors import FailedError, InvalidError, NotFoundError
 from segue_cli.listing import see, when
@@ -118,7 +118,7 @@ def found(what: Thing, picture: Picture) -> list[Place]:
     places = [
         place
         for service in services
-        for number in rows.wanted_slots(picture, picture.apps[app], service)
+        for number in at_hand(picture, picture.apps[app], service)
         if (place := _place(SlotName(app, service.name, number), service.slots.get(number)))
     ]
     if len(places) > SLOTS_MOST:

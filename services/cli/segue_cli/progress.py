@@ -3,7 +3,7 @@
 It repeats what services decided and decides nothing: a deploy has ended when an event says so.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -18,8 +18,9 @@ from segue.events.deploy import (
 )
 from segue.events.image import ImagePulled, ImagePulling
 from segue.picture import Container, Picture, Service
+from segue.wants import at_hand
 
-from segue_cli.rows import condition, wanted_slots, works
+from segue_cli.rows import condition, works
 
 End = Literal["completed", "failed", "rejected", "superseded"]
 
@@ -100,12 +101,12 @@ class Progress:
             return []
         tallies = []
         for service in app.services.values():
-            wanted = wanted_slots(self.picture, app, service)
+            wanted = at_hand(self.picture, app, service)
             missing = list(self._missing(service, wanted))
             tallies.append(Tally(service.name, len(wanted) - len(missing), len(wanted), missing))
         return [tally for tally in tallies if tally.wanted]
 
-    def _missing(self, service: Service, wanted: list[int]) -> Iterator[Missing]:
+    def _missing(self, service: Service, wanted: Mapping[int, str]) -> Iterator[Missing]:
         for number in wanted:
             slot = service.slots.get(number)
             container = slot.container if slot else None

@@ -5,13 +5,13 @@ was is for whoever prints. Nothing here decides what is wanted: it repeats what 
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
 from segue.picture import UP, App, Container, Node, Picture, Service, Slot
-from segue.placement import allows
 from segue.spec import Port, Resources
+from segue.wants import ready, wanted_slots
 
 from segue_cli.moment import stamp
 from segue_cli.story import ended, refusals
@@ -109,7 +109,7 @@ def services(picture: Picture, app: str | None = None) -> Iterator[ServiceRow]:
                 yield _service(picture, found, service, wanted)
 
 
-def _service(picture: Picture, app: App, service: Service, wanted: list[int]) -> ServiceRow:
+def _service(picture: Picture, app: App, service: Service, wanted: Mapping[int, str]) -> ServiceRow:
     filled = [service.slots[n].container for n in wanted if n in service.slots]
     up = [c for c in filled if c is not None and works(picture, service, c)]
     old = [c for c in up if c.digest != service.digest]
@@ -161,24 +161,11 @@ def endpoint(port: Port) -> str:
     return f"{place}{outer or 'any'}->{port.target}{kind}" if outer or place else f"{port.target}"
 
 
-def wanted_slots(picture: Picture, app: App, service: Service) -> list[int]:
-    """Give the numbers of the slots that are wanted, as far as the picture tells."""
-    if not service.wanted or app.phase in ("removing", "removed"):
-        return []
-    if not service.spec.is_global:
-        return list(range(1, service.replicas + 1))
-    by_node = {slot.pinned: number for number, slot in service.slots.items() if slot.pinned}
-    fit = [name for name, node in picture.nodes.items() if not allows(service.spec, node)]
-    return sorted(by_node[name] for name in fit if name in by_node)
-
-
 def works(picture: Picture, service: Service, container: Container) -> bool:
-    """Tell whether a container does the service's work."""
-    if service.spec.is_job:
-        return container.phase == "finished"
-    if container.retired or picture.is_gone(container):
+    """Tell whether a container does the service's work and is to go on with it."""
+    if container.retired or (picture.is_gone(container) and not container.ended):
         return False
-    return container.phase == "healthy" if service.spec.health else container.phase in UP
+    return ready(service, container)
 
 
 def _remains(picture: Picture, slot: Slot) -> bool:

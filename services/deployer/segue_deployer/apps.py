@@ -11,9 +11,9 @@ from segue.core import Decision
 from segue.envelope import Cause
 from segue.events.deploy import DeployCompleted, DeployFailed, RemovalCompleted
 from segue.picture import App, Container, Picture, Service
+from segue.wants import at_hand, current, ready, wanted_slots
 
 from segue_deployer.restart import restart_at
-from segue_deployer.slots import at_hand, current, ready, wanted_slots
 
 PROGRESS_DEADLINE_S = 300.0
 LOOP_FAILURES = 5

@@ -14,57 +14,12 @@ from segue.envelope import Cause
 from segue.events.container import NOWHERE, ContainerRequested, ContainerRetired
 from segue.picture import UP, App, Container, Picture, Service, Slot
 from segue.picture.fold_container import revivable
-from segue.placement import allows
+from segue.wants import at_hand, current, ready, wanted_slots
 
 from segue_deployer.restart import restart_at
 
 REPLACED_AT_ONCE = 0.25
 RetireReason = Literal["scaled", "replaced", "removed", "superseded", "unhealthy", "moved"]
-
-
-def ready(service: Service, container: Container) -> bool:
-    """Tell whether a container does the service's work: it is up, and healthy if that is known."""
-    if service.spec.is_job:
-        return container.phase == "finished"
-    if service.spec.health is not None:
-        return container.phase == "healthy"
-    return container.phase in UP
-
-
-def current(service: Service, container: Container) -> bool:
-    """Tell whether it is what the service is to run now, and is to stay."""
-    return container.digest == service.digest and not container.retired
-
-
-def wanted_slots(picture: Picture, app: App, service: Service) -> dict[int, str]:
-    """Give the numbers of the slots that are wanted, each with the node it is pinned to."""
-    if not service.wanted or app.phase in ("removing", "removed"):
-        return {}
-    if not service.spec.is_global:
-        return dict.fromkeys(range(1, service.replicas + 1), "")
-    by_node = {slot.pinned: number for number, slot in service.slots.items() if slot.pinned}
-    free = max(service.slots, default=0)
-    wanted: dict[int, str] = {}
-    for name in sorted(picture.nodes):
-        node = picture.nodes[name]
-        if allows(service.spec, node) or (name not in by_node and not node.usable):
-            continue
-        if name not in by_node:
-            free += 1
-        wanted[by_node.get(name, free)] = name
-    return wanted
-
-
-def at_hand(picture: Picture, app: App, service: Service) -> dict[int, str]:
-    """Give the wanted slots of which something can be expected now.
-
-    A slot of a global service that belongs to a lost node waits for that node and holds up nothing.
-    """
-    wanted = wanted_slots(picture, app, service)
-    if not service.spec.is_global:
-        return wanted
-    lost = [name for name, node in picture.nodes.items() if node.phase == "lost"]
-    return {number: pinned for number, pinned in wanted.items() if pinned not in lost}
 
 
 def decide(picture: Picture, app: App, service: Service) -> Iterator[Decision]:
@@ -81,9 +36,9 @@ def decide(picture: Picture, app: App, service: Service) -> Iterator[Decision]:
         yield from _supersede(picture, service, slot)
         container = slot.container
         if container is not None and not _over(picture, service, container):
-            if not current(service, container) and not container.retired and gate is not None:
+            if not current(service, container) and not container.retired:
                 works = ready(service, container)
-                if budget > 0 or not works:
+                if not works or (gate is not None and budget > 0):
                     budget -= works
                     yield _retire(service, container, "replaced", app.cause)
             continue

@@ -91,9 +91,18 @@ class Picture:
         return found.leaving.get(attempt)
 
     def app_spec(self, container: Container) -> AppSpec | None:
-        """Find the accepted revision that a container was made from."""
+        """Find the accepted revision that a container was made from, or one that is its equal.
+
+        A service that was changed and changed back has the same digest at a later revision.
+        """
         app = self.state.apps.get(container.app)
-        return app.specs.get(container.revision) if app else None
+        if app is None:
+            return None
+        found = app.specs.get(container.revision)
+        service = app.services.get(container.service)
+        if found is None and service is not None and service.digest == container.digest:
+            found = app.specs.get(service.revision)
+        return found
 
     def spec(self, container: Container) -> ServiceSpec | None:
         """Find what a container runs, with the newest wishes for what needs no new container."""

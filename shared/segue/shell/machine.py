@@ -83,6 +83,7 @@ class Machine:
         self._beat_at = 0.0
         self._hold_until = 0.0
         self._started = self._was_away = False
+        self._recheck = False  # The bus was away: what is being written may be owed no more.
         self._saved_at_sequence = 0
         self._saved_at = 0.0
 
@@ -118,7 +119,7 @@ class Machine:
         self.offset_s = head.time - now
         self.target = max(head.last, self.read_to)
         if self._was_away:
-            self._was_away = False
+            self._was_away, self._recheck = False, True
             if self._stand_at is not None:
                 self._stand_at = now + self._patience_s()
             self.core.hear(BusReturned(), head.time)
@@ -189,6 +190,8 @@ class Machine:
             self._settle(list(self._awaiting))
         if self.term is not None:
             self._say_beat(now, commands)
+        if self._recheck and self.term is not None:
+            self._drop_what_is_owed_no_more(now)
         if self._writing and self._awaiting:
             return commands + self._repeat(now)
         self._writing = []
@@ -241,6 +244,16 @@ class Machine:
         self._await_to = None
         self._number += 1
         return [Append(self._number, messages, fence)]
+
+    def _drop_what_is_owed_no_more(self, now: float) -> None:
+        """Look again, after the bus was away, at decisions that were on their way to it."""
+        self._recheck = False
+        owed = {
+            one.id for one in self.core.decide(self.log_time(now)) if isinstance(one, Decision)
+        }
+        self._writing = [message for message in self._writing if message.id in owed]
+        kept = {message.id for message in self._writing}
+        self._awaiting = {event_id: None for event_id in self._awaiting if event_id in kept}
 
     def _repeat(self, now: float) -> list[Command]:
         if self._sent:

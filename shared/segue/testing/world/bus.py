@@ -5,6 +5,7 @@ waiting. While the servers elect a leader nothing is stored, but core messages f
 down nothing flows at all. Followers lag, each in its own way, and are never out of order.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -70,9 +71,11 @@ class SimBus:
         self.cut: dict[str, None] = {}  # Hosts without a wire.
         self.down = self.electing = False
         self.snapshots: dict[int, bytes] = {}
+        self.late: dict[str, None] = {}  # Ids of messages that were kept on the way.
         self.returned: Callable[[float], None] = lambda _: None  # Told how long it was down.
         self._down_at = 0.0
         self._due: dict[str, bool] = {}
+        self._heard_by: dict[str, list[str]] = {}  # Forgotten when a client comes or goes.
 
     @property
     def time(self) -> float:
@@ -86,11 +89,13 @@ class SimBus:
     def join(self, client: Client) -> None:
         """Connect a process, or let it try until it can."""
         self.clients[client.name] = client
+        self._heard_by = {}
         self._online(client.name)
 
     def leave(self, client: Client) -> None:
         """End a process's connection."""
         self.clients.pop(client.name, None)
+        self._heard_by = {}
 
     def _online(self, name: str) -> None:
         client = self.clients.get(name)
@@ -149,6 +154,7 @@ class SimBus:
             if not self.reaches(client.host) or self.electing:
                 if sim.chance(0.3):  # Kept on the way: stored when nobody expects it any more.
                     sim.mark("write.late")
+                    self.late.update(dict.fromkeys(message.id for message in messages))
                     sim.at(sim.between(0.2, 8), arrive)
                 return
             outcome = self.log.append(messages, fence, self.time)
@@ -166,6 +172,7 @@ class SimBus:
         late = sim.chance(self.trouble.write_late)
         if late:
             sim.mark("write.late")
+            self.late.update(dict.fromkeys(message.id for message in messages))
         sim.at(sim.between(1, 12) if late else self._delay(), arrive)
 
     def _delay(self) -> float:
@@ -213,15 +220,23 @@ class SimBus:
         """Pass a core message on to everyone who listens, if it gets there."""
         if not self.reaches(host):
             return
-        for client in list(self.clients.values()):
-            if not any(covers(pattern, subject) for pattern in client.listens):
-                continue
+        for name in self._hearers(subject):
             if self.sim.chance(self.trouble.core_lost):
                 self.sim.mark("core.lost")
                 continue
             times = 2 if self.sim.chance(self.trouble.core_doubled) else 1
             for _ in range(times):
-                self.sim.at(self._delay(), self._told, client.name, subject, data)
+                self.sim.at(self._delay(), self._told, name, subject, data)
+
+    def _hearers(self, subject: str) -> list[str]:
+        names = self._heard_by.get(subject)
+        if names is None:
+            names = self._heard_by[subject] = [
+                client.name
+                for client in self.clients.values()
+                if any(covers(pattern, subject) for pattern in client.listens)
+            ]
+        return names
 
     def _told(self, name: str, subject: str, data: bytes) -> None:
         client = self.clients.get(name)
@@ -234,6 +249,7 @@ def wants(client: Client, subject: str) -> bool:
     return not client.subjects or any(covers(pattern, subject) for pattern in client.subjects)
 
 
+@functools.cache
 def covers(pattern: str, subject: str) -> bool:
     """Match a subject against a filter with `*` and a last `>`."""
     wanted, given = pattern.split("."), subject.split(".")

@@ -38,7 +38,7 @@ class Faults:
             core_lost=dice(0, 0.2),
             core_doubled=dice(0, 0.1),
             slow=dice(0, 0.1),
-            lag=dice(0, 0.02),
+            lag=dice(0, 0.15),
         )
         for host in cluster.hosts:
             host.engine.manner.start_fails = dice(0, 0.05)

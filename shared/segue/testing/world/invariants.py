@@ -5,7 +5,7 @@ the rest at the end of the calm.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from segue_node_runner.effects import Start, Stop
 from segue_node_runner.labels import Identity
@@ -35,8 +35,8 @@ class ViolationError(AssertionError):
 class LogChecker:
     """Watch the log grow."""
 
-    def __init__(self, sim: Sim, decoded: Decoded) -> None:
-        self.sim, self.decoded = sim, decoded
+    def __init__(self, sim: Sim, decoded: Decoded, late: Mapping[str, None]) -> None:
+        self.sim, self.decoded, self.late = sim, decoded, late
         self.records: list[Record] = []
         self.sequence_of: dict[str, int] = {}
         self.leaders: dict[str, str] = {}  # Service: source of the newest leader.
@@ -67,6 +67,9 @@ class LogChecker:
                     raise ViolationError(self.story(law.__name__, problem, record))
             self.sequence_of[record.id] = record.sequence
             self.picture.fold(record)
+            problem = no_node_is_overcommitted(self, record)
+            if problem:
+                raise ViolationError(self.story("no_node_is_overcommitted", problem, record))
 
     def story(self, law: str, problem: str, record: Record | None = None) -> str:
         """Tell a violation: seed, law, what, and the last events about the same thing."""
@@ -167,9 +170,22 @@ def a_rejection_is_of_something_unreadable(checker: LogChecker, record: Record) 
 
 def nobody_is_lost_in_the_dark(checker: LogChecker, record: Record) -> str:
     """After the bus was away no node is declared lost until its beats could be heard again."""
+    if record.id in checker.late:
+        return ""  # It was decided before, in the light.
     if isinstance(record.event, NodeLost) and checker.sim.now < checker.blind_until:
         return f"{record.event.node} was declared lost before {checker.blind_until:.3f} s"
     return ""
+
+
+def no_node_is_overcommitted(checker: LogChecker, record: Record) -> str:
+    """I3: what is reserved on a node is within what it has, from each assignment on."""
+    if not isinstance(record.event, ContainerAssigned):
+        return ""
+    name = record.event.node
+    used, facts = checker.picture.used.get(name), checker.picture.nodes[name].facts
+    if used is None or used.cpu_millicores <= facts.cpu_millicores:
+        return ""
+    return f"{name} has {facts.cpu_millicores} millicores, {used.cpu_millicores} are reserved"
 
 
 def nothing_is_stopped_without_an_order(checker: LogChecker, effect: Stop) -> str:

@@ -7,7 +7,6 @@ from collections import Counter
 from typing import Any
 
 import msgspec
-from segue_deployer.slots import wanted_slots
 from segue_node_runner.effects import Start, Stop
 from segue_node_runner.inventory import Found
 from segue_node_runner.simulated import Manner
@@ -24,6 +23,7 @@ from segue.testing.world.invariants import (
 )
 from segue.testing.world.people import People
 from segue.testing.world.sim import Sim
+from segue.wants import at_hand
 
 BLIND_S = 1.5  # Beats come every half second; a verdict sooner is made of silence alone.
 DOUBLE_MOST_S = 90.0
@@ -56,7 +56,7 @@ class World:
     def __init__(self, seed: int, plan: Plan = Plan()) -> None:  # noqa: B008 — it is frozen.
         self.sim, self.plan = Sim(seed), plan
         self.cluster = Cluster(self.sim, nodes=plan.nodes, manner=Manner())
-        self.checker = LogChecker(self.sim, self.cluster.decoded)
+        self.checker = LogChecker(self.sim, self.cluster.decoded, self.cluster.bus.late)
         names = [host.name for host in self.cluster.hosts]
         self.people = People(self.sim, self.cluster.bus, plan.slots, names)
         self._checked = 0
@@ -145,7 +145,6 @@ class World:
             self.every_unreadable_message_has_its_record,
             self.every_request_is_answered,
             self.every_slot_is_filled_once_and_nothing_else_runs,
-            self.no_node_is_overcommitted,
         ):
             problem = law(picture)
             if problem:
@@ -206,7 +205,7 @@ class World:
         for app in picture.apps.values():
             waits = _waits(app)
             for service in app.services.values():
-                for number in wanted_slots(picture, app, service):
+                for number in at_hand(picture, app, service):
                     slot = service.slots.get(number)
                     fillings = running.pop((app.name, service.name, number), [])
                     words = f"{app.name}/{service.name}.{number}"
@@ -218,14 +217,6 @@ class World:
                     if fillings[0].digest != service.digest and not waits:
                         return f"{words} runs an old digest"
         return f"{sorted(running)} run and nobody wants them" if running else ""
-
-    def no_node_is_overcommitted(self, picture: Picture) -> str:
-        """I3: what is reserved on a node is within what it has."""
-        for name, used in picture.used.items():
-            facts = picture.nodes[name].facts
-            if used.cpu_millicores > facts.cpu_millicores or used.memory_bytes > facts.memory_bytes:
-                return f"{name} is overcommitted: {used}"
-        return ""
 
 
 def _filled(index: dict[Any, Any]) -> dict[Any, Any]:

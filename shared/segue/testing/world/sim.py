@@ -9,6 +9,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+STILL_MOST = 20_000  # Calls at one moment before time counts as standing still.
+
+
+class StalledError(AssertionError):
+    """Something calls itself again and again without time going on."""
+
 
 class Sim:
     """The clock, the agenda, the dice, and the marks of what was reached."""
@@ -22,6 +28,7 @@ class Sim:
         self.after_step: Callable[[], None] = lambda: None
         self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = 0
+        self._still = 0
 
     def at(self, delay_s: float, call: Callable[..., None], *arguments: Any) -> None:
         """Put a call on the agenda."""
@@ -31,7 +38,11 @@ class Sim:
     def run(self, until_s: float) -> None:
         """Make every call up to a time, in order."""
         while self._agenda and self._agenda[0][0] <= until_s:
-            self.now, _, call, arguments = heapq.heappop(self._agenda)
+            at, _, call, arguments = heapq.heappop(self._agenda)
+            self._still = self._still + 1 if at == self.now else 0
+            if self._still > STILL_MOST:
+                raise StalledError(f"seed {self.seed} at {at:.3f} s: {call} again and again")
+            self.now = at
             self.steps += 1
             call(*arguments)
             self.after_step()

@@ -1,0 +1,53 @@
+"""Say what an app wants of its slots, and which containers are that.
+
+Deployer (what is owed?), command line (what is shown as missing?) and the tests' checkers (what
+must run?) have to agree on this, so it stands here. Nothing is decided about what is missing.
+"""
+
+from segue.picture import UP, App, Container, Picture, Service
+from segue.placement import allows
+
+
+def ready(service: Service, container: Container) -> bool:
+    """Tell whether a container does the service's work: it is up, and healthy if that is known."""
+    if service.spec.is_job:
+        return container.phase == "finished"
+    if service.spec.health is not None:
+        return container.phase == "healthy"
+    return container.phase in UP
+
+
+def current(service: Service, container: Container) -> bool:
+    """Tell whether it is what the service is to run now, and is to stay."""
+    return container.digest == service.digest and not container.retired
+
+
+def wanted_slots(picture: Picture, app: App, service: Service) -> dict[int, str]:
+    """Give the numbers of the slots that are wanted, each with the node it is pinned to."""
+    if not service.wanted or app.phase in ("removing", "removed"):
+        return {}
+    if not service.spec.is_global:
+        return dict.fromkeys(range(1, service.replicas + 1), "")
+    by_node = {slot.pinned: number for number, slot in service.slots.items() if slot.pinned}
+    free = max(service.slots, default=0)
+    wanted: dict[int, str] = {}
+    for name in sorted(picture.nodes):
+        node = picture.nodes[name]
+        if allows(service.spec, node) or (name not in by_node and not node.usable):
+            continue
+        if name not in by_node:
+            free += 1
+        wanted[by_node.get(name, free)] = name
+    return wanted
+
+
+def at_hand(picture: Picture, app: App, service: Service) -> dict[int, str]:
+    """Give the wanted slots of which something can be expected now.
+
+    A slot of a global service that belongs to a lost node waits for that node and holds up nothing.
+    """
+    wanted = wanted_slots(picture, app, service)
+    if not service.spec.is_global:
+        return wanted
+    lost = [name for name, node in picture.nodes.items() if node.phase == "lost"]
+    return {number: pinned for number, pinned in wanted.items() if pinned not in lost}
