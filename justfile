@@ -41,9 +41,13 @@ imports:
 unit *args:
     {{ run }} pytest -n auto tests/unit {{ args }}
 
-# Many clusters under a virtual clock, with every fault.
-simulate *args:
-    {{ run }} pytest -n auto tests/simulation {{ args }}
+# Many clusters under a virtual clock, with every fault: `just simulate 1000`.
+simulate *args="200":
+    {{ run }} python -m segue.testing.world {{ args }}
+
+# Play one simulated cluster again: `just replay 17`.
+replay seed *args:
+    {{ run }} python -m segue.testing.world --seed {{ seed }} {{ args }}
 
 # Rewrite schemas/ and docs/events.md from the event types; read the diff before you commit it.
 schemas:
@@ -68,9 +72,9 @@ alone service:
 run service *args:
     {{ run }} {{ trim_end_match("segue-" + kebabcase(service), "-cli") }} {{ args }}
 
-# Measure; the numbers are written beside the machine they were taken on.
+# Measure, and print what was measured.
 bench *args:
-    {{ run }} pytest -q -p no:xdist tests/benchmarks {{ args }}
+    {{ run }} pytest -q -s -p no:xdist tests/benchmarks {{ args }}
 
 # Deploy an app, kill a container, watch it come back.
 demo *args:
