@@ -224,7 +224,10 @@ class SimBus:
             if self.sim.chance(self.trouble.core_lost):
                 self.sim.mark("core.lost")
                 continue
-            times = 2 if self.sim.chance(self.trouble.core_doubled) else 1
+            times = 1
+            if self.sim.chance(self.trouble.core_doubled):
+                self.sim.mark("core.doubled")
+                times = 2
             for _ in range(times):
                 self.sim.at(self._delay(), self._told, name, subject, data)
 

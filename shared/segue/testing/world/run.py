@@ -11,6 +11,7 @@ from segue_node_runner.effects import Start, Stop
 from segue_node_runner.inventory import Found
 from segue_node_runner.simulated import Manner
 
+from segue.events.container import ContainerRetired
 from segue.picture import App, Picture
 from segue.spec import Resources
 from segue.testing.world.faults import Faults
@@ -34,8 +35,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     nodes: int = 5
     slots: int = 12
-    faults_s: float = 60.0
-    calm_s: float = 150.0
+    faults_s: float = 50.0
+    calm_s: float = 110.0  # All must have converged within it.
     requests: int = 12
     fault_every_s: float = 4.0
 
@@ -80,12 +81,26 @@ class World:
         faults.heal()
         self.sim.run(self.plan.faults_s + self.plan.calm_s)
         self.check_end()
+        self._mark_what_was_reached()
         return Result(
             seed=self.sim.seed,
             virtual_s=self.sim.now,
             steps=self.sim.steps,
             events=len(self.cluster.bus.log.stored),
             marks=self.sim.marks,
+        )
+
+    def _mark_what_was_reached(self) -> None:
+        by_type = self.checker.by_type
+        marks = self.sim.marks
+        marks["node.lost"] += by_type["node.lost"]
+        marks["unplaceable"] += by_type["container.unplaceable"]
+        marks["rejoin"] += max(0, by_type["node.joined"] - self.plan.nodes)
+        marks["takeover"] += max(0, by_type["leader.elected"] - 3)
+        marks["fenced"] += sum(p.machine.refusals for p in self.cluster.processes)
+        marks["superseded"] += sum(
+            isinstance(record.event, ContainerRetired) and record.event.reason == "superseded"
+            for record in self.checker.records
         )
 
     def _check_step(self) -> None:
