@@ -135,6 +135,14 @@ def _node(text: str) -> str:
     return text
 
 
+def _folder(of_root: str, variable: str, otherwise: str) -> str:
+    """Give the folder that suits whoever runs this."""
+    if os.geteuid() == 0:
+        return of_root
+    base = os.environ.get(variable) or otherwise
+    return str(pathlib.Path(base).expanduser() / "segue")
+
+
 def _policy(path: str) -> Policy:
     try:
         return policy.read(pathlib.Path(path))
@@ -160,16 +168,24 @@ def main() -> None:
         metavar="KEY=VALUE",
         help="what constraints and preferences see as node.labels.KEY; may be repeated",
     )
-    flags.add_argument("--runtime", default="/run/segue", help="a folder in memory, for secrets")
     flags.add_argument(
-        "--state", default="/var/lib/segue/node", help="a folder on disk: how far the log was read"
+        "--runtime",
+        default=_folder("/run/segue", "XDG_RUNTIME_DIR", "/tmp"),  # noqa: S108 — a last resort.
+        metavar="DIR",
+        help="a folder in memory, for secrets (default: %(default)s)",
+    )
+    flags.add_argument(
+        "--state",
+        default=_folder("/var/lib/segue/node", "XDG_STATE_HOME", "~/.local/state"),
+        metavar="DIR",
+        help="a folder on disk: how far the log was read (default: %(default)s)",
     )
     flags.add_argument(
         "--policy",
         type=_policy,
-        default=policy.FILE,
+        default=os.environ.get("SEGUE_NODE_POLICY") or policy.FILE,
         metavar="FILE",
-        help=f"what this node allows containers (default: {policy.FILE})",
+        help=f"what this node allows (default: SEGUE_NODE_POLICY, or {policy.FILE})",
     )
     flags.add_argument(
         "--starts",

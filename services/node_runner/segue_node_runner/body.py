@@ -114,8 +114,11 @@ def _add_mounts(host: Body, order: Start, ground: Ground, files: list[Body]) -> 
     mounts: list[Body] = [*host.get("Mounts", []), *files]
     for mount in order.runs.mounts:
         if _must_be_bound(mount, ground):
-            mode = "ro" if mount.read_only else "rw"
-            host.setdefault("Binds", []).append(f"{mount.source}:{mount.target}:{mode}")
+            modes = ["ro" if mount.read_only else "rw"]
+            if propagation := mount.options.get("Propagation"):
+                modes.append(propagation)
+            bind = f"{mount.source}:{mount.target}:{','.join(modes)}"
+            host.setdefault("Binds", []).append(bind)
         else:
             mounts.append(_mount(mount, order))
     if mounts:

@@ -138,7 +138,7 @@ class Engine:
 
     def _check(self, body: dict[str, object]) -> None:
         if problems := policy.forbidden(body, self.allowed, self.files.root):
-            words = f"this node's policy ({policy.FILE}) does not allow {'; '.join(problems)}"
+            words = f"this node's policy ({self.allowed.file}) does not allow {'; '.join(problems)}"
             raise EngineError("forbidden", words, final=True)
 
     async def _created(self, order: Start, body: dict[str, object]) -> Found | None:

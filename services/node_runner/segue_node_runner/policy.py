@@ -29,6 +29,7 @@ _HOST_FOLDERS = ("/proc", "/sys", "/dev")
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What this node allows. The defaults allow nothing that reaches the host."""
 
+    file: str = FILE  # Where it stands, for those who are refused.
     everything: bool = False  # Trust every order: for a machine of one's own.
     privileged: bool = False
     capabilities: tuple[str, ...] = ("CHOWN", "NET_BIND_SERVICE", "SETGID", "SETUID")
@@ -47,11 +48,12 @@ class PolicyError(Exception):
 def read(path: pathlib.Path) -> Policy:
     """Read the policy file; without one the defaults hold."""
     try:
-        return msgspec.convert(tomllib.loads(path.read_text()), Policy)
+        found = msgspec.convert(tomllib.loads(path.read_text()), Policy)
     except FileNotFoundError:
-        return Policy()
+        found = Policy()
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise PolicyError(f"{path}: {error}") from error
+    return msgspec.structs.replace(found, file=str(path))
 
 
 def forbidden(body: dict[str, Any], policy: Policy, ours: pathlib.Path) -> list[str]:
