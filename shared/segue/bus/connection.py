@@ -118,10 +118,8 @@ class Connection(Wire):
             self._reconnection_task,
         )
         with anyio.CancelScope(shield=True):
-            try:
+            with contextlib.suppress(BusError):
                 await self.barrier(timeout_s=1)
-            except BusError:
-                self._drop_transport()  # Closing in good order would wait for what cannot be sent.
             self._forget("the connection was closed")
             with anyio.move_on_after(2), contextlib.suppress(OSError, errors.Error):
                 await super().close()
@@ -130,7 +128,7 @@ class Connection(Wire):
                 task.cancel()
             if running:
                 await asyncio.wait(running, timeout=2)
-            self._drop_transport()
+            self._hang_up()
         self.up = False
         self._tell_watchers()
 

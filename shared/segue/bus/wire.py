@@ -19,6 +19,7 @@ from typing import Any, cast
 import structlog
 from nats import errors
 from nats.aio.client import PING_PROTO, Client
+from nats.aio.transport import TcpTransport
 
 from segue.bus.errors import (
     BusError,
@@ -35,6 +36,23 @@ RETRY_FIRST_S, RETRY_MOST_S = 0.05, 1.0
 UNSENT_BYTES_MAX = 1 << 20
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("segue.bus")
+
+
+class _Socket(TcpTransport):
+    """Lets go at once: one that is frozen, or failed to agree on TLS, would be waited for long."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # nats-py's.
+
+    def close(self) -> None:
+        if self._io_writer is not None:
+            self._io_writer.transport.abort()
+
+    def __bool__(self) -> bool:
+        return True  # Else nats-py takes one of its own before it has dialled.
+
+    async def wait_closed(self) -> None:
+        await asyncio.sleep(0)  # The loop closes it in its next turn.
 
 
 class Wire(Client):
@@ -69,7 +87,8 @@ class Wire(Client):
                 await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311 — jitter.
             server = pool.pop(0)
             pool.append(server)
-            self._drop_transport()
+            self._hang_up()
+            self._transport = None if "ws" in server.uri.scheme else _Socket()
             self.why_away = ""
             try:
                 await self._connect_to_server(server)
@@ -115,7 +134,6 @@ class Wire(Client):
 
     async def _attempt_reconnect(self) -> None:
         self._forget("the connection was cut")
-        self._drop_transport()  # Closing in good order would wait for a frozen server to read.
         while not self.is_closed:
             try:
                 await super()._attempt_reconnect()
@@ -139,11 +157,9 @@ class Wire(Client):
             if not pong.done():
                 pong.set_result(False)
 
-    def _drop_transport(self) -> None:
-        """Let go of the socket without waiting: the other side may be frozen."""
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None:
-            writer.transport.abort()
+    def _hang_up(self) -> None:
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]  # nats-py's.
 
     async def _note_error(self, error: Exception) -> None:
         """Take nats-py's errors: trouble of a connection that is told of when it is lost."""
