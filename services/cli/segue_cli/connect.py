@@ -56,14 +56,14 @@ def chosen(flags: BusFlags, env: Mapping[str, str] = os.environ) -> Settings:
     given = None if flags.context is None else dict(env) | {"NATS_CONTEXT": flags.context}
     if given is not None and flags.nats is None:
         given.pop("NATS_URL", None)  # A context that is named outright is meant.
-    if flags.nats is None and (flags.data is not None or not _configured(given or env)):
+    if flags.nats is None and (flags.data is not None or not configured(given or env)):
         local = data_dir(flags.data, env).running_bus()
         if local is not None:
             return settings(env, url=local)
     return settings(given or env, url=flags.nats)
 
 
-def _configured(env: Mapping[str, str]) -> bool:
+def configured(env: Mapping[str, str]) -> bool:
     """Tell whether the user has chosen a bus by a variable or with `nats context select`."""
     if env.get("NATS_URL") or env.get("NATS_CONTEXT"):
         return True

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from segue.ids import is_token, token
 from segue_cli import logfile
 from segue_cli.amounts import span
 from segue_cli.asking import seconds
+from segue_cli.connect import configured
 from segue_cli.datadir import DataDir, data_dir
 from segue_cli.errors import FAILED, CommandError, FailedError, InvalidError, TimedOutError
 from segue_cli.host import Host, Wanted, Watcher, already_running
@@ -38,6 +40,45 @@ Data = Annotated[
 ]
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class NodeFlags:
+    """The node that runs on this host."""
+
+    node: Annotated[
+        str | None, Parameter(group=_NODE, help="This node's name (default: the host's).")
+    ] = None
+    no_node: Annotated[
+        bool, Parameter("--no-node", group=_NODE, help="Run no containers on this host.")
+    ] = False
+    label: Annotated[
+        tuple[str, ...],
+        Parameter(group=_NODE, help="KEY=VALUE that placement constraints see; repeatable."),
+    ] = ()
+    docker: Annotated[
+        str | None, Parameter(group=_NODE, help="URL of the Docker engine (else DOCKER_HOST).")
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class OwnBusFlags:
+    """The bus that is started, or the one that is used instead."""
+
+    port: Annotated[
+        int | None, Parameter(group=_BUS, help="Port of the bus that is started here.")
+    ] = None
+    nats: Annotated[
+        str | None,
+        Parameter(
+            ("--nats", "--server"), group=_BUS, help="Use this bus, start none (else NATS_URL)."
+        ),
+    ] = None
+    context: Annotated[
+        str | None, Parameter(group=_BUS, help="Use the bus of this nats context, start none.")
+    ] = None
+
+
 async def up(
     *,
     detach: Annotated[
@@ -47,50 +88,35 @@ async def up(
     within: Annotated[
         str, Parameter("--timeout", show_default=True, help="With --detach: how long to wait.")
     ] = "60s",
-    node: Annotated[
-        str | None, Parameter(group=_NODE, help="This node's name (default: the host's).")
-    ] = None,
-    no_node: Annotated[
-        bool, Parameter("--no-node", group=_NODE, help="Run no containers on this host.")
-    ] = False,
-    label: Annotated[
-        list[str] | None,
-        Parameter(group=_NODE, help="KEY=VALUE that placement constraints see; repeatable."),
-    ] = None,
-    docker: Annotated[
-        str | None, Parameter(group=_NODE, help="URL of the Docker engine (else DOCKER_HOST).")
-    ] = None,
-    port: Annotated[
-        int | None, Parameter(group=_BUS, help="Port of the bus that is started here.")
-    ] = None,
-    nats: Annotated[
-        str | None,
-        Parameter(
-            ("--nats", "--server"), group=_BUS, help="Use this bus, start none (else NATS_URL)."
-        ),
-    ] = None,
-    context: Annotated[
-        str | None, Parameter(group=_BUS, help="Use the bus of this nats context, start none.")
-    ] = None,
+    node: NodeFlags | None = None,
+    bus: OwnBusFlags | None = None,
     tell: Annotated[int | None, Parameter("--tell", show=False)] = None,
 ) -> None:
     """Run everything on this host: bus, services, node."""
-    if port is not None and not 0 < port < 65_536:
-        raise InvalidError(f"{port} is no port")
-    wanted = Wanted(
-        place=data_dir(data),
-        node=None if no_node else _node(node),
-        node_arguments=_node_arguments(label, docker),
-        nats=nats or (None if context else os.environ.get("NATS_URL") or None),
-        context=context or (None if nats else os.environ.get("NATS_CONTEXT") or None),
-        port=port,
-    )
-    if detach:
+    wanted = _wanted(data_dir(data), node or NodeFlags(), bus or OwnBusFlags())
+    if tell is None and wanted.embeds and configured(os.environ):
+        print("note: a nats context is selected, which other commands use", file=sys.stderr)
+        print(f"      unless you give them --data-dir {wanted.place.path}", file=sys.stderr)
+    if detach and tell is None:
         await _detached(wanted.place, seconds(within))
         return
     await _run(wanted, _watcher(tell))
     if tell is None:
         print("stopped; containers go on running")
+
+
+def _wanted(place: DataDir, node: NodeFlags, bus: OwnBusFlags) -> Wanted:
+    if bus.port is not None and not 0 < bus.port < 65_536:
+        raise InvalidError(f"{bus.port} is no port")
+    outright = bool(bus.nats or bus.context)
+    return Wanted(
+        place=place,
+        node=None if node.no_node else _node(node.node),
+        node_arguments=_node_arguments(node.label, node.docker),
+        nats=bus.nats if outright else os.environ.get("NATS_URL") or None,
+        context=bus.context if outright else os.environ.get("NATS_CONTEXT") or None,
+        port=bus.port,
+    )
 
 
 def _node(name: str | None) -> str:
@@ -99,9 +125,9 @@ def _node(name: str | None) -> str:
     return name or token(socket.gethostname())
 
 
-def _node_arguments(labels: list[str] | None, docker: str | None) -> tuple[str, ...]:
+def _node_arguments(labels: Sequence[str], docker: str | None) -> tuple[str, ...]:
     arguments: list[str] = []
-    for label in labels or []:
+    for label in labels:
         if "=" not in label[1:]:
             raise InvalidError(f"{label!r} is not KEY=VALUE")
         arguments += ["--label", label]

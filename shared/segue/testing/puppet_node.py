@@ -94,10 +94,10 @@ class PuppetNode:
         which = self._which(event)
         if event.service in self.stuck:
             return []
-        facts: list[Event] = [ContainerStarted(**which, engine_id="0" * 12, took_s=0.001)]
-        if event.service in self.fails:
+        if event.service in self.fails:  # Before anyone could say that it had started.
             logs = ["trying", "cannot open the database"]
-            return [*facts, ContainerFailed(**which, reason="exited", exit_code=1, logs=logs)]
+            return [ContainerFailed(**which, reason="exited", exit_code=1, logs=logs)]
+        facts: list[Event] = [ContainerStarted(**which, engine_id="0" * 12, took_s=0.001)]
         app = self._picture.apps[event.app]
         spec = app.specs[event.revision].services[event.service]
         if spec.is_job:
