@@ -27,7 +27,7 @@ from segue_cli.tables import Column, console, styled, table
 
 DRAWN_EVERY_S = 0.5
 NOTES_SHOWN = 5
-COMPLAINT_AFTER_S = 10.0
+COMPLAINT_AFTER_S = 5.0
 
 
 class Lines(Watcher):
