@@ -54,62 +54,72 @@ async def stand(bus: Bus, name: str) -> int | None:
     return outcome.sequence if outcome.kind == "stored" else None
 
 
+class Cell:
+    """Leaders and a follower at work on one log, and what they were told."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.done = anyio.Event()
+        self.acknowledged: set[str] = set()
+        self.terms: list[int] = []
+        self.seen: list[Stored] = []
+
+    async def lead(self, name: str) -> None:
+        """Stand for election, decide until deposed or tired of it, and stand again."""
+        count = 0
+        while not self.done.is_set():
+            term = await stand(self.bus, f"election-{name}-{count}")
+            self.terms += [term] if term else []
+            for _ in range(40 if term else 0):
+                if self.done.is_set():
+                    break
+                ids = [f"{term}-{count}-{index}" for index in range(1 + count % 3)]
+                batch = [Message("load.high", one, one.encode()) for one in ids]
+                count += 1
+                if (await insist(self.bus, batch, Fence(ELECTED, term or 0))).kind != "stored":
+                    break
+                self.acknowledged |= set(ids)
+            count += 1
+
+    async def follow(self) -> None:
+        async with aclosing(self.bus.follow(0)) as stretches:
+            async for stretch in stretches:
+                self.seen.extend(stretch.messages)
+                if self.done.is_set() and stretch.upto >= (await self.bus.head()).last:
+                    return
+
+    async def check(self) -> None:
+        """Compare what is stored with what was promised."""
+        stored = [message async for message in self.bus.read()]
+        assert self.seen == stored, "the follower has missed or repeated something"
+        written = [m.data.decode() for m in stored if m.subject == "load.high"]
+        assert len(written) == len(set(written)), "stored twice"
+        assert self.acknowledged <= set(written), "lost"
+        assert len(set(self.terms)) == len(self.terms), "two won one term"
+        term = 0
+        for message in stored:
+            if message.subject == ELECTED:
+                term = message.sequence
+            else:
+                assert int(message.data.split(b"-")[0]) == term, "stored past its term"
+
+
 async def test_elections_and_decisions_hold_while_the_leading_server_dies(
     trio: tuple[list[NatsServer], Bus],
 ) -> None:
     servers, bus = trio
-    done = anyio.Event()
-    acknowledged: dict[str, int] = {}
-    terms: dict[str, int] = {}
-
-    async def lead(name: str) -> None:
-        count = 0
-        while not done.is_set():
-            term = await stand(bus, f"election-{name}-{count}")
-            terms.update({f"{name}-{count}": term} if term else {})
-            while term and not done.is_set():
-                ids = [f"{term}-{count}-{index}" for index in range(1 + count % 3)]
-                batch = [Message("load.high", one, one.encode()) for one in ids]
-                count += 1
-                outcome = await insist(bus, batch, Fence(ELECTED, term))
-                if outcome.kind != "stored":
-                    break
-                acknowledged.update(dict.fromkeys(ids, outcome.sequence))
-                if count % 40 == 0:
-                    break
-            count += 1
-
-    seen: list[Stored] = []
-
-    async def follow() -> None:
-        async with aclosing(bus.follow(0)) as stretches:
-            async for stretch in stretches:
-                seen.extend(stretch.messages)
-                if done.is_set() and stretch.upto >= (await bus.head()).last:
-                    return
-
+    cell = Cell(bus)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(follow)
+        tasks.start_soon(cell.follow)
         for name in ("a", "b", "c"):
-            tasks.start_soon(lead, name)
+            tasks.start_soon(cell.lead, name)
         await asyncio.sleep(1)
         info = await bus._connection.query("$JS.API.STREAM.INFO.EVENTS", timeout_s=5)
         leading = info.data.partition(b'"leader":"n')[2][:1].decode()
         servers[int(leading)].restart(kill=True)
-        before = len(acknowledged)
+        before = len(cell.acknowledged)
         with anyio.fail_after(30):
-            while len(acknowledged) < before + 200:
+            while len(cell.acknowledged) < before + 200:
                 await asyncio.sleep(0.05)
-        done.set()
-    stored = [message async for message in bus.read()]
-    assert seen == stored, "the follower has missed or repeated something"
-    written = [m.data.decode() for m in stored if m.subject == "load.high"]
-    assert len(written) == len(set(written)), "stored twice"
-    assert set(acknowledged) <= set(written), "lost"
-    term = 0
-    for message in stored:
-        if message.subject == ELECTED:
-            term = message.sequence
-        else:
-            assert int(message.data.split(b"-")[0]) == term, "stored past its term"
-    assert len(set(terms.values())) == len(terms), "two won one term"
+        cell.done.set()
+    await cell.check()
