@@ -15,6 +15,7 @@ from segue.events.container import (
     ContainerAssigned,
     ContainerFailed,
     ContainerHealthy,
+    ContainerRetired,
     ContainerStarted,
     ContainerStopped,
     ContainerUnhealthy,
@@ -160,6 +161,20 @@ async def test_a_runner_that_is_stopped_leaves_and_its_containers_run_on(host: O
     assert await anyio.to_thread.run_sync(host.runner.stop) == 0
     await host.cluster.wait_event(NodeLeft)
     assert list(host.cluster.running()) == ["web.1"]
+
+
+async def test_a_runner_stops_at_once_whatever_it_waits_for(
+    host: OneNode, faulty_engine: PrivateEngine
+) -> None:
+    await host.deploy(["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"])
+    await host.up()
+    await host.cluster.say(ContainerRetired(**host.names(1, 1), reason="scaled", grace_s=60.0))
+    await anyio.sleep(0.5)  # The stop is under way; nothing tells.
+    faulty_engine.freeze()
+    await host.assign(slot=2)
+    began = anyio.current_time()
+    assert await anyio.to_thread.run_sync(host.runner.stop) == 0
+    assert anyio.current_time() - began < 3.0
 
 
 async def test_a_node_that_was_declared_lost_joins_again_and_keeps_what_runs(host: OneNode) -> None:

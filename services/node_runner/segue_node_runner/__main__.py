@@ -66,6 +66,7 @@ async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
             async with actor.watching(head.cluster, version):
                 await pump.run()
     finally:
+        engine.calls.close()
         with anyio.move_on_after(LEAVE_TIMEOUT_S, shield=True):
             await _leave(bus, core, pump)
 

@@ -6,6 +6,7 @@ at the first call, with the newest API version both sides know, and anew after `
 
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import TypeVar, cast
 
@@ -47,7 +48,9 @@ class Calls:
     def __init__(self, url: str, limits: Limits) -> None:
         self.url, self.limits = url, limits
         self._clients: dict[float, APIClient] = {}
-        self._making = threading.Lock()
+        self._ways: weakref.WeakSet[OnePool] = weakref.WeakSet()
+        self._changing = threading.Lock()  # Held for moments only: the loop takes it too.
+        self._closed = False
         self._quick = anyio.CapacityLimiter(limits.quick)
         self._starts = anyio.CapacityLimiter(limits.starts)
         self._stops = anyio.CapacityLimiter(limits.stops)
@@ -80,17 +83,46 @@ class Calls:
 
     def renew(self) -> None:
         """Forget the clients: another engine, or another version of it, may answer now."""
-        with self._making:
-            for client in self._clients.values():
-                client.close()
-            self._clients = {}
+        with self._changing:
+            clients, self._clients = self._clients, {}
+        for client in clients.values():
+            client.close()
+
+    def close(self) -> None:
+        """End every call that is under way, so that no thread outlives its process's end."""
+        with self._changing:
+            self._closed = True
+            ways = list(self._ways)
+        for way in ways:
+            way.hang_up()
+        self.renew()
 
     def client(self, patience_s: float) -> APIClient:
-        """Give a client that waits so long for an answer. Blocks."""
-        with self._making:
-            if patience_s not in self._clients:
-                self._clients[patience_s] = _client(self.url, patience_s)
-            return self._clients[patience_s]
+        """Give a client that waits so long for an answer. Blocks, but never under the lock."""
+        with self._changing:
+            if self._closed:
+                raise EngineError("away", "this runner ends")
+            found = self._clients.get(patience_s)
+        if found is not None:
+            return found
+        with self._connected(MINIMUM_DOCKER_API_VERSION, self.limits.quick_s) as asking:
+            theirs = asking.version(api_version=False)["ApiVersion"]
+        ours = DEFAULT_DOCKER_API_VERSION
+        version = theirs if api_at_least(ours, theirs) else ours
+        made = self._connected(version, patience_s)
+        with self._changing:
+            return self._clients.setdefault(patience_s, made)
+
+    def _connected(self, version: str, patience_s: float) -> APIClient:
+        patience = cast("int", patience_s)  # The SDK's types want whole seconds; its code does not.
+        made = APIClient(self.url, version=version, timeout=patience, max_pool_size=POOL)
+        if self.url.startswith("unix://"):
+            path = "http+unix://" + self.url.removeprefix("unix://")
+            way = OnePool(path, patience, max_pool_size=POOL)
+            made.mount("http+docker://", way)
+            with self._changing:
+                self._ways.add(way)
+        return made
 
     async def _run(
         self, ask: Callable[[APIClient], T], patience_s: float, limiter: anyio.CapacityLimiter
@@ -102,23 +134,6 @@ class Calls:
                 raise sorted_out(error) from error
 
         return await anyio.to_thread.run_sync(call, limiter=limiter, abandon_on_cancel=True)
-
-
-def _client(url: str, patience_s: float) -> APIClient:
-    """Make a client that speaks the newest API version both sides know."""
-    with _connected(url, MINIMUM_DOCKER_API_VERSION, patience_s) as asking:
-        theirs = asking.version(api_version=False)["ApiVersion"]
-    ours = DEFAULT_DOCKER_API_VERSION
-    return _connected(url, theirs if api_at_least(ours, theirs) else ours, patience_s)
-
-
-def _connected(url: str, version: str, patience_s: float) -> APIClient:
-    patience = cast("int", patience_s)  # The SDK's types ask for whole seconds; its code does not.
-    made = APIClient(url, version=version, timeout=patience, max_pool_size=POOL)
-    if url.startswith("unix://"):
-        path = "http+unix://" + url.removeprefix("unix://")
-        made.mount("http+docker://", OnePool(path, patience, max_pool_size=POOL))
-    return made
 
 
 def api_at_least(api_version: str, wanted: str) -> bool:

@@ -201,6 +201,7 @@ class PrivateEngine(Engine):
             "--cgroup-parent": f"/{self.cgroup}",
             "--exec-opt": "native.cgroupdriver=cgroupfs",
             "--ip-forward=false": None,  # Else dockerd sets the machine's FORWARD policy to DROP.
+            "--iptables=false": None,  # Engines that start empty each other's chains.
             "--log-level": "warn",
         }
         if self.live_restore:
@@ -221,6 +222,8 @@ class PrivateEngine(Engine):
             f"ip link add {self._bridge} type bridge",
             f"ip addr add {self.subnet}.1/22 dev {self._bridge}",
             f"ip link set {self._bridge} up",
+            # Where another engine has closed FORWARD, ours must reach each other all the same.
+            f"iptables -w -I FORWARD -s {self.subnet}.0/20 -d {self.subnet}.0/20 -j ACCEPT",
         ):
             subprocess.run(line.split(), check=True)
 
