@@ -101,7 +101,7 @@ async def test_a_container_that_ignores_its_stop_signal_is_killed(
 async def test_a_crash_leaves_its_exit_code_and_its_last_words(
     node_engine: Engine, order: Orders
 ) -> None:
-    words = f"for i in $(seq 30); do echo line $i; done; echo {'x' * 600} >&2; exit 7"
+    words = f"for i in $(seq 30); do echo line $i; done; echo {'x' * 600}; exit 7"
     await node_engine.start(order(["sh", "-c", words]), nothing)
     found = await ended(node_engine, "shop.web.1")
     assert (found.exit_code, found.oom) == (7, False)
