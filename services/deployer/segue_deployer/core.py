@@ -4,8 +4,6 @@ It never chooses a node and never touches an engine: a slot that is owed a conta
 `container.requested`, one that must go gets a `container.retired`.
 """
 
-import heapq
-
 from segue.core import MOST_DECISIONS, Core, Decision
 
 from segue_deployer import apps, doorkeeper, slots
@@ -18,7 +16,7 @@ class Deployer(Core):
 
     def __init__(self) -> None:
         super().__init__()
-        self._timers: list[tuple[float, str]] = []  # When to look at an app again.
+        self._look_at: dict[str, float] = {}  # By app: when to look at its deploy again.
 
     def decide(self, now: float) -> list[Decision]:
         """Say what is owed; a service stays touched until it is owed nothing."""
@@ -31,7 +29,7 @@ class Deployer(Core):
             owed += self._decide_app(app_name, now)
             if len(owed) >= MOST_DECISIONS:
                 break
-        self.wake_at = self._timers[0][0] if self._timers and not owed else None
+        self.wake_at = None if owed else min(self._look_at.values(), default=None)
         return owed
 
     def _touched_apps(self) -> list[str]:
@@ -49,12 +47,11 @@ class Deployer(Core):
             for key in [key for key in self.picture.touched if key[0] == name]:
                 del self.picture.touched[key]
             deadline = apps.deadline(app) if app else None
-            if deadline is not None and (deadline, name) not in self._timers:
-                heapq.heappush(self._timers, (deadline, name))
+            if deadline is not None:
+                self._look_at[name] = deadline
         return owed
 
     def _due(self, now: float) -> None:
-        while self._timers and self._timers[0][0] <= now:
-            _, name = heapq.heappop(self._timers)
-            if name in self.picture.apps:
-                self.picture.touch(name, "")
+        for name in [name for name, at in self._look_at.items() if at <= now]:
+            del self._look_at[name]
+            self.picture.touch(name, "")

@@ -102,6 +102,8 @@ def assigned(picture: "Picture", record: Record, event: ContainerAssigned) -> No
     slot = picture.slot(event.app, event.service, event.slot)
     spec = picture.spec(container)
     if slot is not None and slot.container is container and spec and spec.local_volumes:
+        if slot.home != event.node:
+            slot.home_attempt = event.attempt
         slot.home = event.node
     picture.touch(event.app, event.service)
 
@@ -194,6 +196,8 @@ def failed(picture: "Picture", record: Record, event: ContainerFailed) -> None:
     slot = picture.slot(event.app, event.service, event.slot)
     if slot is not None and not container.retired:
         slot.last_reason, slot.last_exit_code = event.message or event.reason, event.exit_code
+    if slot is not None and slot.home_attempt == event.attempt and not container.started_at:
+        slot.home = ""  # It never ran there, so there are no data to go back to.
     node = picture.nodes.get(event.node)
     if node is not None and not container.retired:
         name = f"{event.app}/{event.service}"

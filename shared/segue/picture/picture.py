@@ -160,7 +160,10 @@ class Picture:
         """Read what `snapshot` wrote, or raise `msgspec.ValidationError` when it cannot be used."""
         if not data.startswith(SHAPE):
             raise msgspec.ValidationError("the snapshot was written by another version's picture")
-        self.state = _STATE.decode(data[len(SHAPE) :])
+        try:
+            self.state = _STATE.decode(data[len(SHAPE) :])
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise msgspec.ValidationError(f"the snapshot is damaged: {error}") from error
         self.pending, self.on_node, self.used, self.touched = {}, {}, {}, {}
         self.nodes_changed = True
         for app in self.state.apps.values():

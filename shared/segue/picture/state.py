@@ -92,7 +92,8 @@ class Slot(msgspec.Struct, omit_defaults=True):
     last_reason: str = ""  # Why the newest of them ended …
     last_exit_code: int | None = None  # … and with what.
     pinned: str = ""  # Its node, in a global service.
-    home: str = ""  # The node that holds the data of its local volumes.
+    home: str = ""  # The node that holds the data of its local volumes …
+    home_attempt: int = 0  # … since this attempt was assigned to it.
 
     def containers(self) -> list[Container]:
         """All that may still run or be asked for, oldest first."""

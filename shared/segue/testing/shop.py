@@ -113,8 +113,9 @@ class Shop(Board):
         node: str = "",
         **more: Any,
     ) -> Any:
-        """Let a node say something about a container."""
-        told = node or getattr(about, "node", "") or "a"
+        """Let a node, unless named the container's own, say something about it."""
+        known = self.picture.container(about.app, about.service, about.slot, about.attempt)
+        told = node or getattr(about, "node", "") or (known.node if known else "") or "a"
         event = kind(**scope(about), node=told, **more)
         self.say(event)
         return event
