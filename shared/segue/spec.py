@@ -195,7 +195,7 @@ def digest(app: AppSpec, service: str) -> str:
         replicas=1,
         restart=Restart(),
         depends_on={},
-        placement=Placement(),
+        placement=Placement(platform=spec.placement.platform),  # It chooses the image.
         labels={},
         extensions={},
         ports=[port for port in spec.ports if port.mode == "host"],
