@@ -15,6 +15,7 @@ import subprocess
 import time
 
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
+_GONE_WITHIN_S = 2.0
 
 
 def start_time(pid: int) -> str:
@@ -52,12 +53,18 @@ def clear_cgroup(name: str) -> None:
     for tree in trees:
         pids = {int(pid) for file in tree.rglob("cgroup.procs") for pid in _lines(file)}
         _kill(sorted(pids))
-    for tree in trees:
-        for folder in sorted(tree.rglob("*/"), key=lambda path: -len(path.parts)):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+    end = time.monotonic() + _GONE_WITHIN_S
+    while not all(_removed(tree) for tree in trees) and time.monotonic() < end:
+        time.sleep(0.01)  # The kernel takes a moment to see that the last process is gone.
+
+
+def _removed(tree: pathlib.Path) -> bool:
+    for folder in sorted(tree.rglob("*/"), key=lambda path: -len(path.parts)):
         with contextlib.suppress(OSError):
-            tree.rmdir()
+            folder.rmdir()
+    with contextlib.suppress(OSError):
+        tree.rmdir()
+    return not tree.exists()
 
 
 def clear_network(subnet: str, bridge: str) -> None:
