@@ -248,6 +248,17 @@ async def test_a_service_that_never_comes_up_is_named_with_its_complaint(
     assert host.run("down").returncode == 0
 
 
+async def test_one_that_is_not_waited_for_any_longer_goes_on_and_becomes_ready(host: Host) -> None:
+    done = host.run("up", "--no-node", "--detach", "--timeout", "100ms")
+    assert done.returncode == 4, done
+    assert "it goes on trying as process" in done.stderr
+    with anyio.fail_after(WITHIN_S):
+        while "ready in" not in host.place.log("up").read_text():
+            await anyio.sleep(0.02)
+    assert set(host.children()) == {"bus", *CONTROL}
+    assert host.run("down").stdout == "stopped; containers go on running\n"
+
+
 async def test_a_missing_package_is_named(host: Host, tmp_path: pathlib.Path) -> None:
     code = (
         "import sys; sys.modules['segue_scheduler'] = None\n"

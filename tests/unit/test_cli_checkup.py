@@ -90,6 +90,10 @@ def test_a_user_who_may_not_ask_for_things_is_told(publish: dict[str, Any], leve
     assert levels(list(checkup.bus(user, HERE)))["permissions"] == level
 
 
+def test_a_bus_that_does_not_say_what_it_is_is_not_judged() -> None:
+    assert levels(list(checkup.bus({}, HERE))) == {"bus": "warn"}
+
+
 def test_a_server_that_stores_nothing_fails() -> None:
     user = SERVER | {"server": {"ver": "2.15.1"}}
     assert levels(list(checkup.bus(user, HERE)))["jetstream"] == "fail"

@@ -20,6 +20,7 @@ from segue.events.deploy import Problem
 from segue.events.event import EventRejected
 from segue.ids import uuid7
 
+from segue_cli.cloudevent import of_record
 from segue_cli.connect import actor, source
 from segue_cli.errors import (
     CommandError,
@@ -141,3 +142,8 @@ def refused(problems: Sequence[Problem]) -> CommandError:
         return NotFoundError(problems[0].what, hint)
     said = [f"{problem.where}: {problem.what}" for problem in problems]
     return InvalidError("\n  ".join(said) if said else "refused without a reason", hint)
+
+
+def json_line(record: Record) -> str:
+    """Write an event as one line for programs."""
+    return msgspec.json.encode(of_record(record)).decode()

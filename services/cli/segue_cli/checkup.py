@@ -61,8 +61,12 @@ class Disk(msgspec.Struct, frozen=True):
 
 def bus(user: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:
     """Judge the server and what this user may do there, from its answer to who we are."""
-    server = user.get("server", {})
-    seen = f"nats-server {server.get('ver', 'of unknown version')} at {settings.shown_url}"
+    server = user.get("server")
+    if server is None:
+        seen = f"connected to {settings.shown_url}, which does not say what it is"
+        yield Finding("bus", "warn", seen, "let this user ask $SYS.REQ.USER.INFO")
+        return
+    seen = f"nats-server {server.get('ver')} at {settings.shown_url}"
     yield Finding("bus", "ok", seen)
     if not server.get("jetstream"):
         yield Finding("jetstream", "fail", "this server stores nothing", "enable JetStream there")

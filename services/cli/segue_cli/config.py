@@ -10,7 +10,8 @@ import msgspec
 from segue_cli.compose import as_json as located
 from segue_cli.compose import to_yaml
 from segue_cli.files import loaded
-from segue_cli.flags import AppName, AsJson, EnvFiles, Files, Lenient, MoreFiles, Profiles
+from segue_cli.flags import AppName, EnvFiles, Files, Lenient, MoreFiles, Profiles
+from segue_cli.tables import AsJson
 
 
 def config(

@@ -22,7 +22,6 @@ from segue_cli.errors import CommandError, FailedError, InterruptedByUserError, 
 from segue_cli.files import loaded
 from segue_cli.flags import (
     AppName,
-    AsJson,
     EnvFiles,
     Files,
     Lenient,
@@ -33,6 +32,7 @@ from segue_cli.flags import (
 from segue_cli.progress import Progress
 from segue_cli.reading import sight
 from segue_cli.screens import JsonLines, Lines, Live, Screen
+from segue_cli.tables import AsJson
 
 FILES = "files"  # The bucket of contents.
 BLOCKING_SHOWN, LOG_LINES_SHOWN = 5, 8

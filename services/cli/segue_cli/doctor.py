@@ -20,10 +20,9 @@ from segue_cli.checkup import Disk, Facts, Finding, Service
 from segue_cli.connect import BusFlags, chosen, host, quiet
 from segue_cli.datadir import DataDir, data_dir
 from segue_cli.errors import FAILED
-from segue_cli.flags import AsJson
 from segue_cli.plane import LEADING, read_to
 from segue_cli.reading import sight
-from segue_cli.tables import console, print_json, styled
+from segue_cli.tables import AsJson, console, print_json, styled
 
 LISTENED_FOR_S = 1.2  # Leaders beat every 0.25 s.
 ASKED_WITHIN_S = 5.0

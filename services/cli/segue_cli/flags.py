@@ -5,7 +5,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-AsJson = Annotated[bool, Parameter("--json", help="Print JSON, one object a line.")]
 Within = Annotated[
     str, Parameter("--timeout", show_default=True, help="How long to wait, such as 30s or 5m.")
 ]

@@ -27,11 +27,11 @@ from segue_cli.compose import Loaded
 from segue_cli.connect import BusFlags, connected
 from segue_cli.errors import FAILED, CommandError, FailedError
 from segue_cli.files import loaded
-from segue_cli.flags import AppName, AsJson, EnvFiles, Files, Lenient, MoreFiles, Profiles
+from segue_cli.flags import AppName, EnvFiles, Files, Lenient, MoreFiles, Profiles
 from segue_cli.reading import sight
 from segue_cli.rehearsal import EndlessError, Rehearsal, decisions, question
 from segue_cli.story import refusals
-from segue_cli.tables import console, styled
+from segue_cli.tables import AsJson, console, styled
 
 CHANGES = 2
 ASKED_WITHIN_S = 20.0

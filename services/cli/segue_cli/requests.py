@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio
 import msgspec
@@ -23,12 +23,13 @@ from segue.events.ring import ANYONE, RING
 from segue.events.scale import ScaleAccepted, ScaleRequested
 
 from segue_cli.amounts import span
-from segue_cli.asking import Said, answer, patiently, records, refused, say, seconds
+from segue_cli.asking import Said, answer, json_line, patiently, records, refused, say, seconds
 from segue_cli.connect import BusFlags, connected
 from segue_cli.errors import InvalidError, TimedOutError
-from segue_cli.flags import AsJson, Within
+from segue_cli.flags import Within
 from segue_cli.reading import app_filters
 from segue_cli.story import about, tell
+from segue_cli.tables import AsJson
 
 
 async def scale(
@@ -141,7 +142,8 @@ async def emit(
     async with connected(bus) as there:
         said = await say(there, event, by=by)
     if as_json:
-        print(json.dumps({"sequence": said.sequence, "type": event.type, "id": said.id}))
+        said_as = {"sequence": str(said.sequence), "type": event.type, "id": said.id}
+        print(json.dumps(said_as))
     else:
         print(f"published as {said.sequence}: {event.subject}")
 
@@ -216,9 +218,7 @@ async def answered(bus: Bus, said: Said, timeout_s: float) -> Record:
 def show(record: Record, *, as_json: bool) -> None:
     """Print an event that answers."""
     if as_json:
-        line = {"sequence": record.sequence, "type": record.event.type, "id": record.id}
-        data: Any = msgspec.to_builtins(record.event)
-        print(json.dumps(line | {"data": data}), flush=True)
+        print(json_line(record), flush=True)
         return
     event = record.event
     text = tell(record).point

@@ -3,20 +3,19 @@
 A screen only shows; how it ended is said once more by the command itself, whatever the screen.
 """
 
-import json
 import sys
 import time
 from collections import Counter
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import msgspec
 from rich.console import Group, RenderableType
 from rich.live import Live as LiveDisplay
 from rich.table import Table
 from segue.envelope import Record
 
 from segue_cli.amounts import span
+from segue_cli.asking import json_line
 from segue_cli.progress import Progress, Tally
 from segue_cli.story import about, tell
 from segue_cli.tables import STYLES, console, styled
@@ -162,10 +161,3 @@ def _lines(record: Record, progress: Progress) -> list[str]:
     since_s = max(0.0, record.time - progress.began_at) if progress.began_at else 0.0
     lines = [f"{since_s:8.3f} s  {name:<12} {told.point}"]
     return lines + [f"{'':26}{detail}" for detail in (told.details if told.tone == "bad" else [])]
-
-
-def json_line(record: Record) -> str:
-    """Write an event as one line for programs."""
-    line: dict[str, Any] = {"sequence": record.sequence, "time": record.time}
-    line |= {"type": record.event.type, "id": record.id, "cause": record.cause}
-    return json.dumps(line | {"data": msgspec.to_builtins(record.event)})

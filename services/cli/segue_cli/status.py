@@ -3,6 +3,7 @@
 It shows what the supervisor and the bus tell, and changes nothing.
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -76,6 +77,7 @@ class Told(Lines):
         super().ready(there, took_s)
         self._tell({"ready_s": took_s, "url": there.url})
         os.close(self._descriptor)
+        self._descriptor = -1
 
     async def watch(self, there: Host) -> None:
         """Tell what is missing when it takes long."""
@@ -85,7 +87,8 @@ class Told(Lines):
             self._tell({"missing": line})
 
     def _tell(self, what: dict[str, object]) -> None:
-        os.write(self._descriptor, msgspec.json.encode(what) + b"\n")
+        with contextlib.suppress(OSError):  # Whoever waited has lost patience: it goes on.
+            os.write(self._descriptor, msgspec.json.encode(what) + b"\n")
 
 
 class Moving(Watcher):

@@ -125,13 +125,18 @@ class Supervisor:
         self.programs[program.name] = program
         back_off_s = BACK_OFF_FIRST_S
         while program.wanted:
-            await program.start()
-            self._write_down()
-            self._note(program, f"runs as {program.pid}")
-            task_status.started()
-            task_status = anyio.TASK_STATUS_IGNORED
-            how = await program.wait()
-            if time.time() - program.started_at > SETTLED_AFTER_S:
+            began = anyio.current_time()
+            try:
+                await program.start()
+            except OSError as error:  # No memory, no descriptors: another try may find some.
+                how = f"cannot be started: {error}"
+            else:
+                self._write_down()
+                self._note(program, f"runs as {program.pid}")
+                task_status.started()
+                task_status = anyio.TASK_STATUS_IGNORED
+                how = await program.wait()
+            if anyio.current_time() - began > SETTLED_AFTER_S:
                 back_off_s = BACK_OFF_FIRST_S
             if program.wanted:
                 self._note(program, f"{how}; starts again in {back_off_s:g} s")
