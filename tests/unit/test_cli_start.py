@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 import pathlib
 import subprocess
 import sys
@@ -69,6 +70,15 @@ def test_every_name_is_a_command_once() -> None:
     assert len(set(names())) == len(names())
     app = build()
     assert all(name in app for name in names())
+
+
+def test_a_shell_learns_the_commands_and_their_flags(tmp_path: pathlib.Path) -> None:
+    env = {"HOME": str(tmp_path), "SHELL": "/bin/bash", "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-m", "segue_cli", "--install-completion"]
+    subprocess.run(command, env=env, capture_output=True, check=True)
+    (script,) = (tmp_path / ".local").rglob("segue")
+    assert "--ignore-unsupported" in script.read_text()
+    subprocess.run(["bash", "-n", script], check=True)
 
 
 @pytest.mark.parametrize(

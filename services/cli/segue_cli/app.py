@@ -84,5 +84,8 @@ def build() -> App:
                 sort_key=place,
                 default_parameter=defaults,
             )
-    app["--help"].group = app["--version"].group = Group("More", sort_key=99)
+    app.register_install_completion_command(help="Let the shell complete commands and flags.")
+    more = Group("More", sort_key=99)
+    for flag in ("--help", "--version", "--install-completion"):
+        app[flag].group = more
     return app

@@ -20,7 +20,7 @@ HEAD = """\
 <!-- Written by `python -m segue_cli.reference > docs/cli.md`; a test compares. -->
 
 `segue` publishes and subscribes like any other program on the bus; `uv tool install 'segue[all]'`
-brings it with every service and a bus server.
+brings it with every service and a bus server. `segue --install-completion` teaches your shell.
 
 **Which bus**, in this order: the flags `--nats`, `--context` or `--data-dir`; `NATS_URL` and the
 other variables of the `nats` command, or the context it has selected; the bus of the `segue up` on
