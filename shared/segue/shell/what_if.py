@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from segue.core import Core, Decision
-from segue.envelope import Cause, Record
+from segue.envelope import Cause, Record, encode
 from segue.events import REGISTRY, Event
 from segue.ids import derived
 
@@ -59,7 +59,9 @@ def _event(supposed: Supposed) -> Event:
     kind = REGISTRY.get(supposed.type)
     if kind is None:
         raise msgspec.ValidationError(f"there is no event called {supposed.type}")
-    return msgspec.convert(supposed.data, kind)
+    event = msgspec.convert(supposed.data, kind)
+    encode(event, id="supposed", source="/supposed", time=0.0)  # It could stand in the log.
+    return event
 
 
 class _World:
