@@ -311,3 +311,17 @@ def test_what_is_owed_no_more_after_the_bus_was_away_is_not_written_again() -> N
     machine.connected(stage.log.head(stage.now + 1000), stage.now)
     stage.settle("a")
     assert stage.subjects().count("removal.rejected.shop") == 1
+
+
+def test_a_term_outlives_the_retention_of_its_election() -> None:
+    stage = Stage("a")
+    stage.settle("a")
+    machine = stage.machines["a"]
+    head = stage.log.head(stage.now + 1000)
+    machine.connected(msgspec.structs.replace(head, first=head.last + 1), stage.now)
+    stage.log.last_on.clear()  # As a server answers that has dropped the election.
+    stage.request("shop")
+    (decision,) = stage.turn("a")
+    assert decision.fence is not None
+    assert decision.fence.sequence == 0
+    assert "removal.rejected.shop" in stage.subjects()

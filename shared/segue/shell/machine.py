@@ -83,6 +83,7 @@ class Machine:
         self._beat_at = 0.0
         self._hold_until = 0.0
         self._started = self._was_away = False
+        self._log_first = 1
         self._recheck = False  # The bus was away: what is being written may be owed no more.
         self._saved_at_sequence = 0
         self._saved_at = 0.0
@@ -117,6 +118,7 @@ class Machine:
             )
         self.core.picture.state.cluster = head.cluster
         self.offset_s = head.time - now
+        self._log_first = head.first
         self.target = max(head.last, self.read_to)
         if self._was_away:
             self._was_away, self._recheck = False, True
@@ -239,6 +241,9 @@ class Machine:
         return self._write([message], fence)
 
     def _write(self, messages: list[Message], fence: Fence | None) -> list[Command]:
+        if fence is not None and fence.sequence < self._log_first:
+            # Retention has dropped the message it names: now the last on its subject is none.
+            fence = Fence(fence.subject, 0)
         self._writing, self._fence, self._sent = messages, fence, True
         self._awaiting = dict.fromkeys(message.id for message in messages)
         self._await_to = None
@@ -248,9 +253,7 @@ class Machine:
     def _drop_what_is_owed_no_more(self, now: float) -> None:
         """Look again, after the bus was away, at decisions that were on their way to it."""
         self._recheck = False
-        owed = {
-            one.id for one in self.core.decide(self.log_time(now)) if isinstance(one, Decision)
-        }
+        owed = {one.id for one in self.core.decide(self.log_time(now)) if isinstance(one, Decision)}
         self._writing = [message for message in self._writing if message.id in owed]
         kept = {message.id for message in self._writing}
         self._awaiting = {event_id: None for event_id in self._awaiting if event_id in kept}
