@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import io
 import os
 import sys
 import traceback
@@ -10,11 +11,14 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError, UnknownCommandError
 
 from segue_cli.app import build, names
-from segue_cli.errors import INVALID, CommandError, debugging, sort
+from segue_cli.errors import INVALID, CommandError, debugging, innermost, sort
 
 
 def main() -> None:
     """Run the command in `sys.argv`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # No letter that a terminal lacks ends a command.
     code = run(sys.argv[1:])
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
@@ -36,8 +40,6 @@ def run(arguments: Sequence[str]) -> int:
     except CycloptsError as error:
         _say(" ".join(str(error).split()), f"`segue {_command(arguments)}--help` shows its use")
         return INVALID
-    except BrokenPipeError:
-        return 0
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 — the last place to say it.
         return _explain(error)
     return result if isinstance(result, int) else 0
@@ -55,6 +57,8 @@ def _command(arguments: Sequence[str]) -> str:
 
 
 def _explain(error: BaseException) -> int:
+    if isinstance(innermost(error), BrokenPipeError):
+        return 0  # Whoever reads has seen enough.
     if debugging():
         traceback.print_exception(error)
     known: CommandError = sort(error)

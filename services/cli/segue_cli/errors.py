@@ -81,7 +81,7 @@ _NO_LOG = (10039, 10059, 10076)  # JetStream is off here or there, or has no suc
 
 def sort(error: BaseException) -> CommandError:
     """Give the error as a person is to see it, whatever it was."""
-    error = _innermost(error)
+    error = innermost(error)
     if isinstance(error, CommandError):
         return error
     if isinstance(error, KeyboardInterrupt):
@@ -103,7 +103,7 @@ def sort(error: BaseException) -> CommandError:
     return made
 
 
-def _innermost(error: BaseException) -> BaseException:
+def innermost(error: BaseException) -> BaseException:
     """Unwrap what task groups wrap; of several, a person can use the first that is meant for him.
 
     Only the first of the others would be shown anyway.
