@@ -6,15 +6,12 @@
 import msgspec
 import pytest
 from segue.events.container import (
-    NOWHERE,
-    ContainerAssigned,
     ContainerFailed,
     ContainerFinished,
     ContainerHealthy,
     ContainerRequested,
     ContainerRetired,
     ContainerStarted,
-    ContainerStopped,
     ContainerUnhealthy,
     ContainerUnplaceable,
     Refusal,
@@ -33,79 +30,29 @@ from segue.events.deploy import (
 from segue.events.node import (
     NodeCordoned,
     NodeCordonRequested,
-    NodeJoined,
     NodeLost,
     NodeRequestRejected,
 )
 from segue.events.scale import ScaleAccepted, ScaleRejected, ScaleRequested
-from segue.spec import AppSpec, Dependency, Health, Restart, ServiceSpec
-from segue.testing.board import Board
+from segue.spec import Dependency, Health, Restart, ServiceSpec
+from segue.testing import shop as board
+from segue.testing.shop import accepted, joined
 from segue_deployer.core import Deployer
 from segue_deployer.restart import delay_s
 
-GIB = 1 << 30
 
-
-def joined(name: str) -> NodeJoined:
-    return NodeJoined(node=name, session=f"s-{name}", cpu_millicores=4000, memory_bytes=8 * GIB)
-
-
-def accepted(revision: int = 1, **services: ServiceSpec) -> DeployAccepted:
-    return DeployAccepted(app="shop", revision=revision, spec=AppSpec(services=services))
-
-
-class Shop(Board):
+class Shop(board.Shop):
     """A deployer and a node `a` on which everything that is asked for comes up when told to."""
 
     def __init__(self) -> None:
         super().__init__(Deployer())
-        self.say(joined("a"))
-
-    def assign(self, event: ContainerRequested, node: str = "a") -> None:
-        self.say(
-            ContainerAssigned(
-                app=event.app,
-                service=event.service,
-                slot=event.slot,
-                attempt=event.attempt,
-                node=node,
-                revision=event.revision,
-                digest=event.digest,
-            )
-        )
 
     def start(self, event: ContainerRequested, node: str = "a") -> None:
-        self.assign(event, node)
-        self.say(ContainerStarted(**self.names(event, node), engine_id="e"))
+        self.run(event, node)
 
     @staticmethod
     def names(event: ContainerRequested | ContainerRetired, node: str = "a") -> dict[str, object]:
-        return {
-            "app": event.app,
-            "service": event.service,
-            "slot": event.slot,
-            "attempt": event.attempt,
-            "node": node,
-        }
-
-    def up(self, *events: object) -> list[object]:
-        """Start what was asked for, stop what was retired, until nothing more is owed."""
-        todo, seen = list(events), list(events)
-        while todo:
-            event = todo.pop(0)
-            if isinstance(event, ContainerRequested):
-                self.start(event)
-            elif isinstance(event, ContainerRetired) and event.node != NOWHERE:
-                self.say(ContainerStopped(**self.names(event, event.node)))
-            more = self.settle()
-            todo += more
-            seen += more
-        return seen
-
-    def deploy(self, **services: ServiceSpec) -> list[object]:
-        revision = len(self.all(DeployAccepted)) + 1
-        self.say(accepted(revision, **services))
-        return self.up(*self.settle())
+        return board.scope(event) | {"node": node}
 
 
 WEB = ServiceSpec(image="web:1", replicas=3)
