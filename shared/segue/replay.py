@@ -1,0 +1,375 @@
+"""Replay a recorded stretch, to see whether these cores owe what was decided then.
+
+A recorded decision is confirmed if its author's core owed it, with its id and its content, on some
+picture since its cause. That is not the newest picture before it: a leader may have read less.
+Found are also decisions that are owed and were passed over: the leader decided another whose cause
+it had read, though this one was owed before that; or the stretch ends and it has long been owed.
+
+What was recorded is folded, never what is decided now, so a replay is open-loop: what other
+decisions would have led to is not in it. Elections are taken as they were. News that no log holds
+(beats) is not there, so only cores that live by the log alone can be replayed.
+
+The clock is the log's; between two messages it stops where a core wants to be woken. Before a
+recorded decision it shows what its author's clock did, which may have run ahead of the log's.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from segue.core import Core, Decision
+from segue.envelope import ERRORS, Envelope, Record, UnknownTypeError, Unreadable, decode
+from segue.events import Event
+from segue.events.leader import LeaderElected
+from segue.log import Stored
+from segue.picture import Picture
+from segue.recording import Recording, RecordingError
+
+STEADY_S = 5.0  # What is owed for less at the end of the stretch may have been on its way.
+AHEAD_MOST_S = 5.0  # An author's clock that ran further ahead than this is not believed.
+MILLISECOND_S = 0.001  # Authors write their time cut to it.
+REASON_MOST = 500
+
+Kind = Literal["other", "only then", "only now", "sooner now", "again"]
+
+
+class Said(msgspec.Struct, frozen=True):
+    """A decision as plain data."""
+
+    id: str
+    type: str
+    subject: str
+    data: dict[str, Any]
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision that is not the same now and then.
+
+    `other`: the same decision with another content. `only then`: it is not owed now. `only now`:
+    it is owed and was never decided. `sooner now`: it was decided later than another that came
+    after it now. `again`: it is owed though the log holds it.
+    """
+
+    kind: Kind
+    service: str
+    sequence: int  # Of the recorded decision; else that since which it is owed.
+    time: float
+    recorded: Said | None = None
+    now: Said | None = None
+    words: str
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay came to."""
+
+    first: int
+    last: int
+    messages: int
+    decided: dict[str, int]  # Recorded decisions, by service.
+    differences: list[Difference]
+    partial: bool = False
+
+    @property
+    def equal(self) -> bool:
+        """Everything recorded was owed, and nothing else."""
+        return not self.differences
+
+
+def replay(recording: Recording, cores: Sequence[Core]) -> Comparison:
+    """Compare what fresh cores owe with what their services decided.
+
+    Raises `RecordingError` when this version cannot read what the recording holds.
+    """
+    judges = [_Judge(core, recording) for core in cores]
+    for stored in recording.messages:
+        message = understood(stored)
+        for judge in judges:
+            judge.read(stored, message)
+    found = [difference for judge in judges for difference in judge.end()]
+    return Comparison(
+        first=recording.first,
+        last=recording.last,
+        messages=len(recording.messages),
+        decided={judge.core.service: len(judge.recorded) for judge in judges},
+        differences=sorted(found, key=lambda difference: difference.sequence),
+        partial=recording.partial,
+    )
+
+
+def folded(recording: Recording) -> Picture:
+    """Give the picture at the recording's end, or raise `RecordingError`."""
+    core = Core()
+    _begin(core, recording)
+    for stored in recording.messages:
+        fold(core, stored, understood(stored))
+    return core.picture
+
+
+def _begin(core: Core, recording: Recording) -> None:
+    if recording.snapshot:
+        try:
+            core.picture.restore(recording.snapshot)
+        except msgspec.ValidationError as error:
+            raise RecordingError(
+                f"line 1: {error}; export the stretch again with this version, or replay it with "
+                "the version that recorded it"
+            ) from error
+    core.picture.state.cluster = recording.cluster
+
+
+def understood(stored: Stored) -> Record | Unreadable:
+    """Read a message as services do, or raise `RecordingError` where they would stop."""
+    try:
+        return decode(stored)
+    except UnknownTypeError as error:
+        if error.ours:
+            raise RecordingError(
+                f"sequence {stored.sequence} on {stored.subject}: {error}; "
+                "a newer Segue wrote it: replay the recording with that one"
+            ) from error
+        reason = str(error)
+    except ERRORS as error:
+        reason = str(error) or type(error).__name__
+    return Unreadable(stored.sequence, stored.time, stored.subject, reason[:REASON_MOST])
+
+
+def fold(core: Core, stored: Stored, message: Record | Unreadable) -> None:
+    """Take a message into a core's picture as services do."""
+    if isinstance(message, Record):
+        try:
+            core.fold(message)
+        except Exception as error:  # noqa: BLE001 — as in the shell: one event stops nothing.
+            reason = f"it broke the fold of this version: {type(error).__name__}: {error}"
+        else:
+            return
+        message = Unreadable(stored.sequence, stored.time, stored.subject, reason[:REASON_MOST])
+    core.picture.unreadable(message)
+
+
+class _Owed(msgspec.Struct):
+    """A decision that is owed without a break."""
+
+    sequence: int
+    time: float
+    event: Event
+
+
+class _Judge:
+    """Compares one service's decisions with what its core owes."""
+
+    def __init__(self, core: Core, recording: Recording) -> None:
+        self.core = core
+        self.recorded: dict[str, int] = {}  # Ids of the service's decisions: sequence.
+        self._source = f"/segue/{core.service}/"
+        self._found: list[Difference] = []
+        self._ever: dict[str, list[Event]] = {}  # All that was owed and is not decided, by id.
+        self._owed: dict[str, _Owed] = {}
+        self._passed: dict[str, tuple[_Owed, int]] = {}  # Owed before the batch that began there.
+        self._again: set[str] = set()
+        self._sequences: dict[str, int] = {}
+        self._batch: tuple[str, int, int] | None = None  # Its time as said, begin and end.
+        _begin(core, recording)
+        self._now = core.picture.state.time
+        if recording.snapshot:
+            self._ask(recording.first - 1, self._now)
+
+    def read(self, stored: Stored, message: Record | Unreadable) -> None:
+        """Let the time go by until a message, compare it if it is a decision, fold it."""
+        own = self._is_own(message)
+        said = _said_at(stored) if own else ""
+        goes_on = own and self._goes_on(stored, said, message)
+        if not goes_on:
+            if self._batch is not None:
+                self._ask(self._batch[2], self._now)
+                self._batch = None
+            self._pass_time(stored.time)
+            if own:
+                self._set_clock(stored, said)
+        if own:
+            assert isinstance(message, Record), "what cannot be read has no author"
+            begin = self._batch[1] if self._batch is not None else stored.sequence
+            if not goes_on:
+                self._pass_over(message)
+            self._compare(message, begin)
+            self._batch = (said, begin, stored.sequence)
+        fold(self.core, stored, message)
+        if isinstance(message, Record):
+            self._sequences.setdefault(message.id, stored.sequence)
+        self._now = max(self._now, stored.time)
+        if not own:
+            self._ask(stored.sequence, self._now)
+
+    def end(self) -> list[Difference]:
+        """Give all that was found."""
+        if self._batch is not None:
+            self._ask(self._batch[2], self._now)
+        for event_id, owed in self._owed.items():
+            if self._now - owed.time >= STEADY_S:
+                self._passed.setdefault(event_id, (owed, 0))
+        for event_id, (owed, at) in self._passed.items():
+            self._missed(event_id, owed, at)
+        return self._found
+
+    def _is_own(self, message: Record | Unreadable) -> bool:
+        return (
+            isinstance(message, Record)
+            and message.source.startswith(self._source)
+            and not isinstance(message.event, LeaderElected)
+        )
+
+    def _goes_on(self, stored: Stored, said: str, message: Record | Unreadable) -> bool:
+        """Tell whether a decision was made together with the one before it.
+
+        Its author had decided all of them before it saw the first, so nothing is asked in between.
+        """
+        assert isinstance(message, Record), "what cannot be read has no author"
+        if self._batch is None or (said, stored.sequence - 1) != (self._batch[0], self._batch[2]):
+            return False
+        return _content(message.event) in self._ever.get(message.id, ())
+
+    def _pass_time(self, until: float) -> None:
+        while True:
+            wake_at = self.core.wake_at
+            if wake_at is None or not self._now < wake_at < until:
+                return
+            self._now = wake_at
+            self._ask(self.core.picture.state.sequence, wake_at)
+
+    def _set_clock(self, stored: Stored, said: str) -> None:
+        """Ask at the time at which the author says it decided."""
+        try:
+            time = dt.datetime.fromisoformat(said).timestamp() + MILLISECOND_S
+        except (ValueError, OverflowError):
+            time = stored.time
+        time = max(self._now, min(time, stored.time + AHEAD_MOST_S))
+        self._ask(self.core.picture.state.sequence, time)
+
+    def _ask(self, sequence: int, now: float) -> None:
+        still: dict[str, _Owed] = {}
+        for decision in self.core.decide(now):
+            if not isinstance(decision, Decision):
+                continue
+            event_id, event = decision.id, _content(decision.event)
+            if event_id in self.recorded:
+                self._decided_again(event_id, sequence, event)
+                continue
+            ever = self._ever.setdefault(event_id, [])
+            if event not in ever:
+                ever.append(event)
+            since = self._owed.get(event_id)
+            still[event_id] = _Owed(
+                since.sequence if since else sequence, since.time if since else now, event
+            )
+        self._owed = still
+
+    def _decided_again(self, event_id: str, sequence: int, event: Event) -> None:
+        if event_id not in self._again:
+            self._again.add(event_id)
+            now = _said(event_id, event)
+            held = f"the log has held it since sequence {self.recorded[event_id]}"
+            words = f"now it is decided again, though {held}"
+            self._add("again", _Owed(sequence, self._now, event), now=now, words=words)
+
+    def _pass_over(self, record: Record) -> None:
+        """Find what was owed when this decision was made; it must be in the same batch."""
+        read_to = self._sequences.get(record.cause, -1)
+        for event_id, owed in self._owed.items():
+            if owed.sequence <= read_to:
+                self._passed.setdefault(event_id, (owed, record.sequence))
+
+    def _compare(self, record: Record, begin: int) -> None:
+        self.recorded[record.id] = record.sequence
+        owed, event = self._ever.pop(record.id, []), _content(record.event)
+        passed = self._passed.pop(record.id, None)
+        recorded = _said(record.id, event)
+        if event not in owed:
+            current = [self._owed[record.id].event] if record.id in self._owed else owed[-1:]
+            if current:
+                now = _said(record.id, current[0])
+                words = _changes(recorded, now)
+                self._add("other", record, recorded=recorded, now=now, words=words)
+            else:
+                self._only_then(record, recorded)
+        elif passed is not None and passed[1] < begin:
+            words = (
+                f"now it is decided at sequence {passed[0].sequence}, "
+                f"{record.time - passed[0].time:.3f} s before it was"
+            )
+            self._add("sooner now", record, recorded=recorded, now=recorded, words=words)
+        self._owed.pop(record.id, None)
+
+    def _only_then(self, record: Record, recorded: Said) -> None:
+        """Say what is decided now about the same thing, if anything is."""
+        for event_id, owed in self._owed.items():
+            if owed.event.subject == recorded.subject:
+                now = _said(event_id, owed.event)
+                words = "now it has another cause; " + (_changes(recorded, now) or "else the same")
+                self._add("other", record, recorded=recorded, now=now, words=words)
+                return
+        self._add("only then", record, recorded=recorded, words="now it is not owed")
+
+    def _missed(self, event_id: str, owed: _Owed, at: int) -> None:
+        why = f"it was not, though another was at {at}" if at else "it was not until the end"
+        words = f"now it is decided at sequence {owed.sequence}; {why}"
+        now = _said(event_id, owed.event)
+        self._add("only now", owed, now=now, words=words)
+
+    def _add(
+        self,
+        kind: Kind,
+        at: Record | _Owed,
+        *,
+        recorded: Said | None = None,
+        now: Said | None = None,
+        words: str,
+    ) -> None:
+        self._found.append(
+            Difference(
+                kind=kind,
+                service=self.core.service,
+                sequence=at.sequence,
+                time=at.time,
+                recorded=recorded,
+                now=now,
+                words=words,
+            )
+        )
+
+
+_envelope = msgspec.json.Decoder(Envelope)
+
+
+def _said_at(stored: Stored) -> str:
+    """Give the time that an author wrote on what it decided; empty if it wrote none."""
+    try:
+        return _envelope.decode(stored.data).time or ""
+    except ERRORS:
+        return ""
+
+
+def _content(event: Event) -> Event:
+    """Leave out what tells how long something took: that is measured, not decided."""
+    if "took_s" in event.__struct_fields__:
+        return msgspec.structs.replace(event, took_s=0.0)
+    return event
+
+
+def _said(event_id: str, event: Event) -> Said:
+    return Said(event_id, event.type, event.subject, msgspec.to_builtins(event))
+
+
+def _changes(recorded: Said, now: Said) -> str:
+    """Say which fields differ, then and now."""
+    names = [*recorded.data, *(name for name in now.data if name not in recorded.data)]
+    return "; ".join(
+        f"{name}: then {_short(recorded.data.get(name))}, now {_short(now.data.get(name))}"
+        for name in names
+        if recorded.data.get(name) != now.data.get(name)
+    )
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= 120 else f"{text[:117]}…"
