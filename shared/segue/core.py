@@ -25,19 +25,23 @@ MOST_DECISIONS = 1_000  # That many are written at once; what is owed beyond is 
 class Decision(msgspec.Struct, frozen=True):
     """An event that is owed, and what caused it.
 
-    Its id is derived from the cause, its subject and `key`, so a repeat of the decision, by
-    whichever leader, is one event. `key` tells apart decisions that one cause may bring about more
-    than once on one subject (such as attempts); it must not depend on the decision's content.
+    Its id is derived, so that a repeat of the decision, by whichever leader, is one event: from
+    the cause, the subject and `key`; or, where there can be only one such event whatever brings it
+    about, from its type and `unique` alone (an attempt is requested once, and assigned once, though
+    its cause or its node may look different a moment later). Neither depends on other content.
     """
 
     event: Event
     cause: Cause | None = None
     key: str = ""
     actor: str = ""
+    unique: str = ""
 
     @property
     def id(self) -> str:
         """The event's id, the same for every repeat of the decision."""
+        if self.unique:
+            return derived("unique", self.event.type, self.unique)
         cause = self.cause.id if self.cause else ""
         return derived("decision", cause, self.event.subject, self.key)
 

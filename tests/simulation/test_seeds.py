@@ -11,7 +11,7 @@ from segue.testing.world.run import Plan
 
 BATCHES, BATCH = 20, 10
 # In how many seeds each planted mistake must be found; docs/simulation.md has what each took.
-BUDGETS = dict.fromkeys(MISTAKES, 100)
+BUDGETS = dict.fromkeys(MISTAKES, 200)
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))

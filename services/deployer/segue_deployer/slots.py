@@ -107,7 +107,8 @@ def _next(  # noqa: PLR0917 — all six are what the decision is made from, of s
         pinned=pinned or None,
         previous=(old.node or old.previous or None) if old else None,
     )
-    return Decision(event, cause, key=str(slot.attempt + 1))
+    name = f"{app.name}/{service.name}.{slot.number}@{slot.attempt + 1}"
+    return Decision(event, cause, unique=name)
 
 
 def _newer(old: Container, app: App) -> Cause:

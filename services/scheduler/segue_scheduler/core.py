@@ -83,8 +83,8 @@ class Scheduler(Core):
             runners_up=ranked[1 : 1 + RUNNERS_UP],
             refused=refused,
         )
-        # The key holds no node: an assignment whose fate is unknown is never made a second time.
-        return Decision(event, container.cause, key=f"{container.attempt}")
+        # An assignment whose fate is unknown is never made a second time, to whichever node.
+        return Decision(event, container.cause, unique=f"{container.name}@{container.attempt}")
 
     @staticmethod
     def _candidate(scale: Scale, node: Node, now: float) -> Candidate:

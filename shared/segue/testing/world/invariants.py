@@ -22,7 +22,8 @@ from segue.events.leader import LeaderElected
 from segue.events.node import NodeLost
 from segue.log import Stored
 from segue.picture import Picture
-from segue.testing.world.process import Decoded
+from segue.shell.commands import Append
+from segue.testing.world.process import Decoded, Process
 from segue.testing.world.sim import Sim
 
 SHOWN = 12
@@ -186,6 +187,17 @@ def no_node_is_overcommitted(checker: LogChecker, record: Record) -> str:
     if used is None or used.cpu_millicores <= facts.cpu_millicores:
         return ""
     return f"{name} has {facts.cpu_millicores} millicores, {used.cpu_millicores} are reserved"
+
+
+def a_leader_has_folded_its_election(process: Process, command: Append) -> str:
+    """A leader decides on a picture that holds the log up to its own election."""
+    machine = process.machine
+    if not machine.leads or machine.term is None:
+        return ""
+    folded = process.core.picture.leaders.get(process.core.service)
+    if folded is not None and folded.term == machine.term:
+        return ""
+    return f"{process.name} decides {command.messages[0].subject} before it has folded its election"
 
 
 def nothing_is_stopped_without_an_order(checker: LogChecker, effect: Stop) -> str:

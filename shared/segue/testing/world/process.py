@@ -60,6 +60,7 @@ class Process:
         self.alive = self.frozen = False
         self.run = 0
         self.notes: list[Note] = []
+        self.before_writing: Callable[[Process, Append], None] = lambda _, __: None
         self._waiting: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._wake_at: float | None = None
         self.start()
@@ -183,6 +184,7 @@ class Process:
     def _carry_out(self, command: Any) -> None:
         match command:
             case Append():
+                self.before_writing(self, command)
                 self.bus.write(self, command.number, command.messages, command.fence)
             case Say(subject=subject, data=data):
                 self.bus.tell(self.host, subject, data)

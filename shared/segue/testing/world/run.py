@@ -13,16 +13,19 @@ from segue_node_runner.simulated import Manner
 
 from segue.events.container import ContainerRetired
 from segue.picture import App, Picture
+from segue.shell.commands import Append
 from segue.spec import Resources
 from segue.testing.world.faults import Faults
 from segue.testing.world.hosts import Cluster, Host
 from segue.testing.world.invariants import (
     LogChecker,
     ViolationError,
+    a_leader_has_folded_its_election,
     an_older_attempt_is_never_started,
     nothing_is_stopped_without_an_order,
 )
 from segue.testing.world.people import People
+from segue.testing.world.process import Process
 from segue.testing.world.sim import Sim
 from segue.wants import at_hand
 
@@ -65,6 +68,8 @@ class World:
         self._snapshot = b""
         self.sim.after_step = self._check_step
         self.cluster.bus.returned = self._bus_returned
+        for process in self.cluster.control:
+            process.before_writing = self._check_write
         for host in self.cluster.hosts:
             host.before = self._check_effect
             host.engine.changed = self._check_doubles
@@ -121,6 +126,11 @@ class World:
         if away_s > 2 * BLIND_S:
             self.checker.blind_until = self.sim.now + BLIND_S
             self.sim.mark("bus.returned")
+
+    def _check_write(self, process: Process, command: Append) -> None:
+        problem = a_leader_has_folded_its_election(process, command)
+        if problem:
+            raise ViolationError(self.checker.story("a_leader_has_folded_its_election", problem))
 
     def _check_effect(self, host: Host, effect: object) -> None:
         problem = ""
