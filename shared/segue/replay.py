@@ -10,7 +10,7 @@ decisions would have led to is not in it. Elections are taken as they were. News
 (beats) is not there, so only cores that live by the log alone can be replayed.
 
 The clock is the log's; between two messages it stops where a core wants to be woken. Before a
-recorded decision it shows what its author's clock did, which may have run ahead of the log's.
+recorded decision it shows what its author's clock did, which runs ahead of the log's or behind.
 """
 
 import datetime as dt
@@ -29,6 +29,7 @@ from segue.recording import Recording, RecordingError
 
 STEADY_S = 5.0  # What is owed for less at the end of the stretch may have been on its way.
 AHEAD_MOST_S = 5.0  # An author's clock that ran further ahead than this is not believed.
+BEHIND_MOST_S = 5.0  # So long may a leader have read nothing and still decide.
 MILLISECOND_S = 0.001  # Authors write their time cut to it.
 REASON_MOST = 500
 
@@ -186,6 +187,7 @@ class _Judge:
                 self._batch = None
             self._pass_time(stored.time)
             if own:
+                self._ask(self.core.picture.state.sequence, max(self._now, stored.time))
                 self._set_clock(stored, said)
         if own:
             assert isinstance(message, Record), "what cannot be read has no author"
@@ -200,6 +202,7 @@ class _Judge:
         self._now = max(self._now, stored.time)
         if not own:
             self._ask(stored.sequence, self._now)
+            self._foresee(stored.sequence)
 
     def end(self) -> list[Difference]:
         """Give all that was found."""
@@ -243,8 +246,7 @@ class _Judge:
             time = dt.datetime.fromisoformat(said).timestamp() + MILLISECOND_S
         except (ValueError, OverflowError):
             time = stored.time
-        time = max(self._now, min(time, stored.time + AHEAD_MOST_S))
-        self._ask(self.core.picture.state.sequence, time)
+        self._ask(self.core.picture.state.sequence, min(time, stored.time + AHEAD_MOST_S))
 
     def _ask(self, sequence: int, now: float) -> None:
         still: dict[str, _Owed] = {}
@@ -255,14 +257,28 @@ class _Judge:
             if event_id in self.recorded:
                 self._decided_again(event_id, sequence, event)
                 continue
-            ever = self._ever.setdefault(event_id, [])
-            if event not in ever:
-                ever.append(event)
+            self._note_owed(event_id, event)
             since = self._owed.get(event_id)
             still[event_id] = _Owed(
                 since.sequence if since else sequence, since.time if since else now, event
             )
         self._owed = still
+
+    def _foresee(self, sequence: int) -> None:
+        """Ask as a leader would that has read no further when the core wants to be woken."""
+        wake_at = self.core.wake_at
+        if wake_at is None or not self._now < wake_at <= self._now + BEHIND_MOST_S:
+            return
+        for decision in self.core.decide(wake_at):
+            if isinstance(decision, Decision):
+                self._note_owed(decision.id, _content(decision.event))
+        self._ask(sequence, self._now)
+
+    def _note_owed(self, event_id: str, event: Event) -> None:
+        if event_id not in self.recorded:
+            ever = self._ever.setdefault(event_id, [])
+            if event not in ever:
+                ever.append(event)
 
     def _decided_again(self, event_id: str, sequence: int, event: Event) -> None:
         if event_id not in self._again:
