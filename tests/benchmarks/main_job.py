@@ -28,7 +28,12 @@ SERVICE = {"image": BUSYBOX, "command": ["sleep", "1000"]}
 
 
 def raw_body() -> dict[str, Any]:
-    return {"Image": BUSYBOX, "Cmd": ["sleep", "1000"], "HostConfig": {"Init": True}, "Labels": {"bench": "raw"}}
+    return {
+        "Image": BUSYBOX,
+        "Cmd": ["sleep", "1000"],
+        "HostConfig": {"Init": True},
+        "Labels": {"bench": "raw"},
+    }
 
 
 def raw_start(engine: Engine, name: str) -> float:
@@ -39,7 +44,9 @@ def raw_start(engine: Engine, name: str) -> float:
 
 
 def clear_raw(engine: Engine) -> None:
-    for container in engine.ask("GET", "/containers/json", all=1, filters=json.dumps({"label": ["bench=raw"]})):
+    for container in engine.ask(
+        "GET", "/containers/json", all=1, filters=json.dumps({"label": ["bench=raw"]})
+    ):
         engine.ask("DELETE", f"/containers/{container['Id']}", force=1)
 
 
@@ -96,16 +103,26 @@ def up_times(rounds: int, engine: Engine) -> list[float]:
             environment = {**os.environ, "DOCKER_HOST": engine.url}
             segue = [str(pathlib.Path(sys.executable).with_name("segue"))]
             begun = time.perf_counter()
-            subprocess.run([*segue, "up", "--detach", "--data", folder], check=True, env=environment, capture_output=True)
+            subprocess.run(
+                [*segue, "up", "--detach", "--data", folder],
+                check=True,
+                env=environment,
+                capture_output=True,
+            )
             times.append(time.perf_counter() - begun)
-            subprocess.run([*segue, "down", "--data", folder], check=True, env=environment, capture_output=True)
+            subprocess.run(
+                [*segue, "down", "--data", folder], check=True, env=environment, capture_output=True
+            )
     return times
 
 
 def row(name: str, times: list[float], limit: list[float] | None = None) -> dict[str, Any]:
     made = {"work": name, "median": statistics.median(times), "min": min(times), "max": max(times)}
     if limit:
-        made |= {"limit": statistics.median(limit), "ratio": statistics.median(times) / statistics.median(limit)}
+        made |= {
+            "limit": statistics.median(limit),
+            "ratio": statistics.median(times) / statistics.median(limit),
+        }
     return made
 
 
@@ -126,10 +143,14 @@ async def measure(engine: Engine, size: int, rounds: int, kills: int) -> list[di
                 removals.append(await remove(cluster))
             rows.append(row(f"deploy {size} replicas (s)", ours, theirs))
             rows.append(row(f"remove {size} replicas (s)", removals))
-            single = [await anyio.to_thread.run_sync(raw_start, engine, f"raw-{n}") for n in range(kills)]
+            single = [
+                await anyio.to_thread.run_sync(raw_start, engine, f"raw-{n}") for n in range(kills)
+            ]
             await anyio.to_thread.run_sync(clear_raw, engine)
             await deploy(cluster, 1, "deploy-one")
-            rows.append(row("killed -> replacement started (s)", await heal(cluster, engine, kills), single))
+            rows.append(
+                row("killed -> replacement started (s)", await heal(cluster, engine, kills), single)
+            )
             await remove(cluster)
             await anyio.sleep(2)
             for (name, _), service in cluster.services.items():
@@ -149,7 +170,9 @@ def main() -> None:
         rows = anyio.run(measure, engine, size, rounds, kills)
     for one in rows:
         limit = f"  engine {one['limit']:8.3f}  ratio {one['ratio']:5.2f}" if "ratio" in one else ""
-        print(f"{one['work']:38} median {one['median']:8.3f}  min {one['min']:8.3f}  max {one['max']:8.3f}{limit}")
+        print(
+            f"{one['work']:38} median {one['median']:8.3f}  min {one['min']:8.3f}  max {one['max']:8.3f}{limit}"
+        )
     pathlib.Path(asked.out).write_text(json.dumps(rows, indent=1))
 
 
