@@ -241,6 +241,20 @@ def test_a_log_that_shrank_stops_it() -> None:
         stage.machines["a"].connected(Head(1, 99, 0.0, "other"), stage.now)
 
 
+def test_what_is_read_while_the_logs_end_is_asked_for_is_no_lost_log() -> None:
+    stage = Stage("a")
+    stage.settle("a")
+    machine = stage.machines["a"]
+    asked_at, head = machine.read_to, stage.log.head(stage.now + 1000)
+    stage.request("shop")
+    stage.read("a")
+    assert machine.read_to > head.last, "the follower was faster than the answer"
+    machine.connected(head, stage.now, asked_at)
+    assert machine.caught_up
+    with pytest.raises(LogReplacedError, match="lost or restored"):
+        machine.connected(head, stage.now, asked_at + 1)
+
+
 def test_after_the_bus_was_away_the_core_is_told_and_nobody_stands_at_once() -> None:
     stage = Stage("a", "b")
     stage.settle("a")

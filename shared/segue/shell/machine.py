@@ -108,13 +108,18 @@ class Machine:
         if leader is not None:
             self.newest_term, self._last_leader = leader.term, leader.instance
 
-    def connected(self, head: Head, now: float) -> None:
-        """The bus is there; the log ends at `head.last`. Also called to set the clock again."""
+    def connected(self, head: Head, now: float, asked_at: int | None = None) -> None:
+        """The bus is there; the log ends at `head.last`. Also called to set the clock again.
+
+        `asked_at` is how far the log had been read when its head was asked for: what was read
+        while the answer was on its way may well lie behind it.
+        """
         known = self.core.picture.state.cluster
-        if head.last < self.read_to or known not in ("", head.cluster):
+        read = self.read_to if asked_at is None else asked_at
+        if head.last < read or known not in ("", head.cluster):
             raise LogReplacedError(
                 f"the log ends at {head.last} in cluster {head.cluster or '?'}, but it had been "
-                f"read to {self.read_to} in cluster {known or '?'}: it was lost or restored"
+                f"read to {read} in cluster {known or '?'}: it was lost or restored"
             )
         self.core.picture.state.cluster = head.cluster
         self.offset_s = head.time - now

@@ -145,13 +145,14 @@ class Pump:
 
     async def _ask_head(self) -> None:
         while self.bus.connected:
+            asked_at = self.machine.read_to
             try:
                 head = await self.bus.head()
             except BusError as error:
                 log.warning("the log does not answer", why=str(error))
                 await anyio.sleep(RETRY_S)
                 continue
-            self.machine.connected(head, time.monotonic())
+            self.machine.connected(head, time.monotonic(), asked_at)
             self._kick.set()
             return
 
