@@ -126,6 +126,22 @@ def test_a_failed_deploy_shows_the_last_words_of_what_blocks_it() -> None:
     assert "segue why shop/web.1" in error.hint
 
 
+def test_the_hint_of_a_failed_deploy_names_the_slot_that_failed() -> None:
+    made = stage()
+    made.silent |= {"node-a", "node-b"}
+    progress = followed(made, asked(app={"depends_on": ["web"]}, web={}))
+    for _ in range(5):
+        made.fail("shop/web.1", reason="image", exit_code=None, message="no such tag")
+        made.later(30)
+    take_rest(made, progress)
+    error = _judged(progress, Lines(progress))
+    assert isinstance(error, FailedError)
+    assert "segue why shop/web.1" in error.hint
+    first, *more = str(error).splitlines()
+    assert not first.endswith(":")
+    assert more == ["  web.1: its image could not be had: no such tag"]
+
+
 def test_time_that_runs_out_says_what_is_still_missing() -> None:
     made = stage()
     made.silent |= {"node-a", "node-b"}

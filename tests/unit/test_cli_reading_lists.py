@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 from rich.console import Console
-from segue.events.container import ContainerUnhealthy
+from segue.events.container import ContainerFinished, ContainerUnhealthy
 from segue.events.deploy import DeployRequested, RemovalRequested
 from segue.events.node import NodeCordonRequested, NodeDegraded, NodeLost
 from segue.events.scale import ScaleRequested
@@ -70,6 +70,7 @@ def nodes(made: Stage) -> list[str]:
 
 BIG = {"deploy": {"resources": {"reservations": {"memory": "64G"}}}}
 CHECKED = {"healthcheck": {"test": "true"}}
+WEB_1 = {"app": "shop", "service": "web", "slot": 1, "attempt": 1}
 
 
 def test_a_service_that_is_up_is_running() -> None:
@@ -112,6 +113,25 @@ def test_a_slot_that_is_given_up_says_how_it_ended() -> None:
     assert ps(made)[1].endswith("failed 0 60s killed, out of memory; not restarted")
     assert ls(made)[1].split()[:3] == ["shop/web", "replicated", "0/1"]
     assert ls(made)[1].endswith("down")
+
+
+def test_a_service_that_has_done_its_work_for_good_is_finished() -> None:
+    made = stage(web={"restart": "no"})
+    made.say(ContainerFinished(**WEB_1, node="node-a"))  # type: ignore[arg-type]  # four fields.
+    assert ls(made)[1].split()[2] == "1/1"
+    assert ls(made)[1].endswith("finished")
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_narrow_terminal_cuts_no_state_and_no_title(columns: int) -> None:
+    made = stage(web={"ports": ["8080:80"], "image": "registry.example.com/shop/web:2026-08-01"})
+    found = picture(made)
+    screen = Console(file=io.StringIO(), width=columns, color_system=None)
+    screen.print(table(list(rows.services(found)), service_columns(made.now)))
+    screen.print(table(list(rows.nodes(found)), node_columns(made.now)))
+    told = screen.file.getvalue()  # type: ignore[attr-defined]  # it is a StringIO.
+    assert "…" not in told
+    assert {"STATE", "REPLICAS", "running", "CONTAINERS", "VERSION"} <= set(told.split())
 
 
 def test_what_is_on_a_lost_or_silent_node_is_told_so() -> None:
@@ -300,6 +320,13 @@ def test_an_unknown_name_is_answered_with_the_nearest(text: str, words: str, hin
     with pytest.raises(NotFoundError) as caught:
         thing(text, picture(stage(web={})))
     assert (str(caught.value), caught.value.hint) == (words, hint)
+
+
+def test_a_slot_that_still_waits_for_its_first_container_is_told_so() -> None:
+    made = stage(big=BIG, late={"depends_on": ["big"]})
+    with pytest.raises(NotFoundError, match=r"shop/late\.1 has had no container yet") as caught:
+        thing("shop/late.1", picture(made))
+    assert caught.value.hint == "`segue ps shop` tells why"
 
 
 def test_a_name_of_no_form_is_answered_with_the_forms() -> None:

@@ -110,6 +110,8 @@ def test_what_cannot_be_placed_says_why_of_each_node() -> None:
         ("image", None, "no such tag", 0, "its image could not be had: no such tag"),
         ("node.lost", None, "", 0, "went down with its node"),
         ("unhealthy", None, "its health check failed 3 times: no", 9, None),
+        ("unhealthy", None, "it failed 3 times: ", 9, "it failed 3 times"),
+        ("unhealthy", None, "it failed: usage\n\n  -l  listen\n", 9, "it failed: usage …"),
     ],
 )
 def test_a_failure_says_how(

@@ -20,6 +20,7 @@ from segue.events.deploy import Problem
 from segue.events.event import EventRejected
 from segue.ids import uuid7
 
+from segue_cli.amounts import span
 from segue_cli.cloudevent import of_record
 from segue_cli.connect import actor, source
 from segue_cli.errors import (
@@ -116,7 +117,7 @@ def is_answer(record: Record, said: Said) -> bool:
 def unanswered(timeout_s: float) -> TimedOutError:
     """Say that nobody answers requests."""
     return TimedOutError(
-        f"no answer within {timeout_s:g} s: the request is in the log and waits for the deployer",
+        f"no answer within {span(timeout_s)}: the request is in the log and waits for the deployer",
         "`segue doctor` tells whether a deployer leads",
     )
 

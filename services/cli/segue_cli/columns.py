@@ -15,8 +15,8 @@ def service_columns(now: float) -> Sequence[Column[ServiceRow]]:
         Column("MODE", lambda row: row.mode),
         Column("REPLICAS", _replicas, right=True),
         Column("UPDATED", lambda row: _ago(row.updated, now), right=True),
-        Column("IMAGE", lambda row: row.image),
-        Column("ENDPOINTS", lambda row: ", ".join(row.endpoints)),
+        Column("IMAGE", lambda row: row.image, folds=True),
+        Column("ENDPOINTS", lambda row: ", ".join(row.endpoints), folds=True),
         Column("STATE", lambda row: (row.state, TONES.get(row.state, "plain"))),
         Column("", lambda row: (row.note, "dim"), folds=True),
     ]
@@ -62,7 +62,7 @@ def node_columns(now: float) -> Sequence[Column[NodeRow]]:
         Column("MEM", _memory, right=True),
         Column("CONTAINERS", lambda row: str(row.containers), right=True),
         Column("AGE", lambda row: _ago(row.since, now), right=True),
-        Column("ENGINE", lambda row: row.engine),
+        Column("ENGINE", lambda row: row.engine, folds=True),
         Column("VERSION", lambda row: row.version),
         Column("", lambda row: (row.note, "dim"), folds=True),
     ]

@@ -32,6 +32,7 @@ from segue_cli.flags import (
 from segue_cli.progress import Progress
 from segue_cli.reading import sight
 from segue_cli.screens import JsonLines, Lines, Live, Screen
+from segue_cli.story import ended
 from segue_cli.tables import AsJson
 
 FILES = "files"  # The bucket of contents.
@@ -160,8 +161,8 @@ def _judged(progress: Progress, screen: Screen) -> CommandError | None:
             actor = f" by {record.actor}" if record.actor else ""
             text = f"{app}: revision {progress.revision} was superseded by {by}{actor}"
             return FailedError(text, _ps(app))
-    text = f"{app}: revision {event.revision} failed: {event.reason}"
-    return FailedError("\n".join([text, *_blocking(progress)]), _why(progress))
+    text = f"{app}: revision {event.revision} failed: {event.reason.strip().rstrip(':')}"
+    return FailedError("\n".join([text, *_blocking(progress, text)]), _why(progress))
 
 
 def _ps(app: str) -> str:
@@ -169,17 +170,23 @@ def _ps(app: str) -> str:
 
 
 def _why(progress: Progress) -> str:
+    """Name the slot that failed, not one that only waits for it."""
     blocking = progress.blocking()
     if not blocking:
         return _ps(progress.app)
-    return f"`segue why {progress.app}/{blocking[0][0]}` tells how it came to this"
+    slot = next((name for name, failure in blocking if failure), blocking[0][0])
+    return f"`segue why {progress.app}/{slot}` tells how it came to this"
 
 
-def _blocking(progress: Progress) -> list[str]:
-    """Show the last words of what keeps the deploy from being up."""
+def _blocking(progress: Progress, told: str) -> list[str]:
+    """Show how what keeps the deploy from being up has ended, unless `told`, and its last words."""
     lines = []
     for name, failure in progress.blocking()[:BLOCKING_SHOWN]:
-        logs = failure.logs[-LOG_LINES_SHOWN:] if failure else []
+        if failure is None:
+            continue
+        how = ended(failure.reason, failure.exit_code, failure.message)
+        lines += [] if how in told else [f"  {name}: {how}"]
+        logs = failure.logs[-LOG_LINES_SHOWN:]
         if logs:
             lines += [f"  {name} printed last:", *(f"    | {line}" for line in logs)]
     return lines

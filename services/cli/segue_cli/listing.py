@@ -97,7 +97,8 @@ async def see(bus: Bus, at: str | None) -> Sight:
         begins = f"the log begins at {head.first}, and no snapshot is from before"
         note(f"incomplete: {begins}", always=True)
     if seen.unread:
-        note(f"{seen.unread} events mean nothing to this version and were passed over")
+        mean = "message means" if seen.unread == 1 else "messages mean"
+        note(f"{seen.unread} {mean} nothing to this version: `segue events --type event.rejected`")
     return seen
 
 

@@ -12,6 +12,7 @@ import msgspec
 from segue.bus import Bus, BusRefusedError
 from segue.events import Event
 from segue.events.container import (
+    NOWHERE,
     ContainerAssigned,
     ContainerRequested,
     ContainerRetired,
@@ -187,7 +188,7 @@ def _merged(
 ) -> Iterator[Change]:
     for slot in {**retired, **asked}:
         gone = retired.get(slot)
-        before = gone.node if gone is not None else ""
+        before = gone.node if gone is not None and gone.node != NOWHERE else ""
         if slot in waiting:
             yield Change(slot=slot, kind="waiting", before=before, why=waiting[slot])
         elif slot not in asked:
@@ -289,6 +290,8 @@ def _words(change: Change) -> str:
         return f"{was}{change.why}"
     if change.node == change.before:
         return f"replaced on {change.node}, score {change.score:g}"
+    if not change.before:
+        return f"replaced, on {change.node}, score {change.score:g}"
     return f"replaced: from {change.before} to {change.node}, score {change.score:g}"
 
 

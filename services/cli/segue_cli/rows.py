@@ -111,9 +111,12 @@ def services(picture: Picture, app: str | None = None) -> Iterator[ServiceRow]:
 
 def _service(picture: Picture, app: App, service: Service, wanted: Mapping[int, str]) -> ServiceRow:
     filled = [service.slots[n].container for n in wanted if n in service.slots]
-    up = [c for c in filled if c is not None and works(picture, service, c)]
+    done = [c for c in filled if c is not None and finished(service, c)]
+    up = [c for c in filled if c is not None and works(picture, service, c)] + done
     old = [c for c in up if c.digest != service.digest]
     state = _service_state(app, service, up=len(up), missing=len(wanted) - len(up), old=len(old))
+    if state == "running" and done and len(done) == len(wanted):
+        state = "finished"
     note = ""
     if state == "failed":
         note = app.reason
@@ -166,6 +169,11 @@ def works(picture: Picture, service: Service, container: Container) -> bool:
     if container.retired or (picture.is_gone(container) and not container.ended):
         return False
     return ready(service, container)
+
+
+def finished(service: Service, container: Container) -> bool:
+    """Tell whether a container has done for good what the service is for, though it is no job."""
+    return not service.spec.is_job and container.phase == "finished" and not container.retired
 
 
 def _remains(picture: Picture, slot: Slot) -> bool:

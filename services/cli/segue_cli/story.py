@@ -46,7 +46,8 @@ def about(event: Event) -> str:
 
 def where(event: Event) -> str:
     """Name the node that a container's event happened on, if it did on one."""
-    return str(getattr(event, "node", "")) if "slot" in event.scope else ""
+    node = str(getattr(event, "node", "")) if "slot" in event.scope else ""
+    return "" if node == container.NOWHERE else node
 
 
 def who(record: Record) -> str:
@@ -72,6 +73,7 @@ def refusals(refused: Sequence[container.Refusal]) -> str:
 def ended(reason: str, exit_code: int | None, message: str, ran_s: float = 0.0) -> str:
     """Say how a container failed."""
     after = f" after {span(ran_s)}" if ran_s else ""
+    message = _in_a_line(message)
     said = f": {message}" if message else ""
     code = "" if exit_code is None else f" with code {exit_code}"
     by_reason = {
@@ -86,6 +88,12 @@ def ended(reason: str, exit_code: int | None, message: str, ran_s: float = 0.0) 
         "rejected": f"the node refused it{said}",
     }
     return by_reason.get(reason, f"{reason}{code}{after}{said}")
+
+
+def _in_a_line(message: str) -> str:
+    """Give the first line of what a program said; the log and the details have the rest."""
+    lines = [line.strip() for line in message.strip().splitlines()] or [""]
+    return lines[0].rstrip(": ") + (" …" if len(lines) > 1 else "")
 
 
 def _any(told: Event) -> Words:
@@ -132,7 +140,7 @@ def _deploy_completed(record: Record) -> Words:
 def _deploy_failed(record: Record) -> Words:
     done: Any = record.event
     blocking = [f"still missing: {', '.join(done.blocking)}"] if done.blocking else []
-    return f"revision {done.revision} did not come up: {done.reason}", blocking
+    return f"revision {done.revision} did not come up: {_in_a_line(done.reason)}", blocking
 
 
 def _removal(head: str) -> Callable[[Record], Words]:
@@ -229,7 +237,7 @@ _RETIRED = {
 
 def _retired(record: Record) -> Words:
     said: Any = record.event
-    grace = f", within {span(said.grace_s)}" if said.node else ""
+    grace = f", within {span(said.grace_s)}" if where(said) else ""
     return f"is to stop{grace}: {_RETIRED.get(said.reason, said.reason)}"
 
 

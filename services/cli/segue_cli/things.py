@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import msgspec
 from segue.picture import Picture
+from segue.wants import wanted_slots
 
 from segue_cli.errors import InvalidError, NotFoundError
 
@@ -113,6 +114,8 @@ def _of_app(text: str, picture: Picture) -> ServiceName | SlotName:
         return ServiceName(app, service)
     slots = services[service].slots
     if int(slot) not in slots:
+        if int(slot) in wanted_slots(picture, picture.apps[app], services[service]):
+            raise NotFoundError(f"{text} has had no container yet", f"`segue ps {app}` tells why")
         has = f"it has had: {_ranges(sorted(slots))}" if slots else "it never had one"
         raise NotFoundError(f"{app}/{service} has no slot {slot}", has)
     return SlotName(app, service, int(slot), int(attempt) if attempt else None)
