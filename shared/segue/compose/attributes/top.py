@@ -10,8 +10,8 @@ from segue.compose.attributes.naming import (
 from segue.compose.findings import Place, Row
 from segue.compose.forms import anything, choice, flag, named, pairs, scalar, section, text
 
-_INCLUDE = "Deploy with `segue up`, or write the included services out."
-_CONTENT = "Deploy with `segue up`, give `x-digest`, or declare it external."
+_INCLUDE = "Deploy with `segue deploy`, or write the included services out."
+_CONTENT = "Deploy with `segue deploy`, give `x-digest`, or declare it external."
 
 
 def _external(place: Place, value: object) -> object:
