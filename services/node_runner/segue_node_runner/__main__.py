@@ -21,7 +21,7 @@ from segue.ids import derived, is_token, token
 from segue.shell import command
 from segue.shell.pump import Pump
 
-from segue_node_runner import policy
+from segue_node_runner import hollow, policy
 from segue_node_runner.actor import Actor
 from segue_node_runner.core import NodeRunner, follows
 from segue_node_runner.desk import Desk
@@ -195,7 +195,21 @@ def main() -> None:
         metavar="N",
         help="how many containers start at once (default: twice the number of CPUs)",
     )
-    sys.exit(command.run("node_runner", flags, serve, sys.argv[1:]))
+    flags.add_argument(
+        "--engine",
+        choices=("docker", "simulated"),
+        default="docker",
+        help="simulated: a hollow node, which runs nothing; for tests and benchmarks",
+    )
+    flags.add_argument(
+        "--count", type=int, default=1, metavar="N", help="how many hollow nodes: NAME-1 to NAME-N"
+    )
+    sys.exit(command.run("node_runner", flags, _serve, sys.argv[1:]))
+
+
+async def _serve(bus: Bus, arguments: argparse.Namespace) -> None:
+    chosen = hollow.serve if arguments.engine == "simulated" else serve
+    await chosen(bus, arguments)
 
 
 if __name__ == "__main__":

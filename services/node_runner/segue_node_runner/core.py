@@ -326,13 +326,15 @@ class NodeRunner(Core):
     # Facts that no picture holds.
 
     def _say_once(self, event: Event, cause: Cause, key: str) -> None:
-        decision = Decision(event, cause, key=key)
+        # An earlier run of the runner may have said the same of the same order: the bus would
+        # drop the repeat, and this run would wait for ever to read it.
+        decision = Decision(event, cause, key=f"{self.session} {key}")
         self._once[decision.id] = decision
 
     def _say_pull(self, said: news.PullProgress) -> None:
         ordered = self.picture.container(*msgspec.structs.astuple(said.identity))
-        if ordered is None or self._pulled_bytes.get(said.identity) == said.done_bytes:
-            return
+        if ordered is None or said.done_bytes <= self._pulled_bytes.get(said.identity, -1):
+            return  # A pull that was begun again has said this before.
         self._pulled_bytes[said.identity] = said.done_bytes
         event = image.ImagePulling(
             node=self.node,
