@@ -1,0 +1,299 @@
+"""What holds of the deciding cores together, whatever happens in whatever order."""
+
+import os
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from segue.core import Core
+from segue.envelope import Record
+from segue.events import REGISTRY
+from segue.events.container import (
+    ContainerAssigned,
+    ContainerFailed,
+    ContainerFinished,
+    ContainerRequested,
+    ContainerStopped,
+)
+from segue.events.deploy import DeployAccepted, RemovalAccepted
+from segue.events.node import NodeRecovered, NodeUncordonRequested
+from segue.events.scale import ScaleAccepted
+from segue.picture import Picture
+from segue.picture.picture import Key
+from segue.testing.fleet import Fleet
+from segue.testing.histories import CPU_MILLICORES, JOB, KINDS, Act, happen, hosts
+from segue.testing.shop import plain
+from segue_deployer.core import Deployer
+from segue_health_monitor.core import HealthMonitor
+from segue_scheduler.core import Scheduler
+
+CORES: dict[str, type[Core]] = {core.service: core for core in (Deployer, Scheduler, HealthMonitor)}
+NUMBERS = st.integers(0, 7)
+OFTEN = (
+    "turn",
+    "think",
+    "speak",
+    "turns",
+    "wait",
+    "deploy",
+    "scale",
+) * 2  # Else little would come of the rest.
+FAIR = [kind for kind in KINDS if kind not in ("lie", "repeat")]
+ACTS, FAIR_ACTS = (
+    st.lists(
+        st.tuples(st.sampled_from([*kinds, *OFTEN]), NUMBERS, NUMBERS), min_size=25, max_size=90
+    )
+    for kinds in (KINDS, FAIR)
+)
+
+
+def fleet() -> Fleet:
+    made = Fleet(*(core() for core in CORES.values()), hosts=hosts())
+    made.calm(12)
+    return made
+
+
+def played(acts: list[Act]) -> Fleet:
+    made = fleet()
+    for act in acts:
+        happen(made, act, CORES)
+    return made
+
+
+def recovered(acts: list[Act], dead: str = "") -> Fleet:
+    """Play a history, end all faults but one host's death, and let the rest work long enough."""
+    made = played(acts)
+    made.heal(dead)
+    for name in made.hosts:
+        if name in made.picture.nodes:
+            made.say(NodeUncordonRequested(node=name))
+            made.say(NodeRecovered(node=name))
+    made.calm(100)
+    for _ in range(2):
+        for host in made.hosts.values():
+            for key in [key for key in host.held if key[1] == JOB]:
+                host.ended[key] = 0
+                del host.held[key]
+        made.calm(70)
+    return made
+
+
+def wanted(made: Fleet) -> dict[tuple[str, str, int], str]:
+    """Tell from the accepted requests alone which slots are to run, and on which zone's hosts."""
+    replicas: dict[str, dict[str, int]] = {}
+    specs: dict[str, DeployAccepted] = {}
+    for record in made.log:
+        event = record.event
+        if isinstance(event, DeployAccepted):
+            if event.app in specs and event.revision <= specs[event.app].revision:
+                continue
+            specs[event.app] = event
+            services = event.spec.services
+            replicas[event.app] = {name: spec.replicas for name, spec in services.items()}
+        elif isinstance(event, ScaleAccepted):
+            replicas[event.app][event.service] = event.replicas
+        elif isinstance(event, RemovalAccepted):
+            replicas[event.app] = {}
+    return {
+        (app, name, number): specs[app].spec.services[name].mode
+        for app, services in replicas.items()
+        for name, count in services.items()
+        for number in range(1, count + 1)
+    }
+
+
+@settings(max_examples=50)
+@given(FAIR_ACTS, st.sampled_from(["", "", "a", "b", "c", "d"]))
+def test_when_the_faults_end_every_wanted_slot_runs_exactly_once(
+    acts: list[Act], dead: str
+) -> None:
+    made = recovered(acts, dead)
+    running = made.running()
+    doubled = {slot: found for slot, found in running.items() if len(found) != 1}
+    assert not doubled, "each slot runs once"
+    expected = wanted(made)
+    slots = {slot for slot, mode in expected.items() if mode == "replicated"}
+    stranded = {slot for slot in slots if slot[1] == "db" and slot not in running and dead}
+    agents = {(app, name) for (app, name, _), mode in expected.items() if mode == "global"}
+    assert slots - stranded == {slot for slot in running if slot[:2] not in agents}
+    alive = sorted(set(made.hosts) - {dead})
+    for agent in agents:
+        assert sorted(f[0][1] for s, f in running.items() if s[:2] == agent) == alive
+    for app in made.picture.apps.values():
+        if not any(slot[0] == app.name for slot in stranded):
+            assert app.phase in ("running", "removed"), (app.phase, app.reason)
+
+
+@settings(max_examples=30)
+@given(FAIR_ACTS)
+def test_when_the_faults_end_the_picture_is_what_runs(acts: list[Act]) -> None:
+    made = recovered(acts)
+    running = made.running()
+    picture = made.picture
+    for app in picture.apps.values():
+        for service in app.services.values():
+            for number, slot in service.slots.items():
+                assert slot.leaving == {}
+                if slot.container is not None and not slot.container.ended:
+                    found = (slot.container.attempt, slot.container.node)
+                    assert running[app.name, service.name, number] == [found]
+    assert picture.state.requests == {}
+    assert picture.pending == {}
+
+
+@settings(max_examples=30)
+@given(ACTS)
+def test_no_history_breaks_a_core_and_lies_are_settled_like_faults(acts: list[Act]) -> None:
+    """The fleet itself asserts that no id is given to two contents and nothing is decided twice."""
+    made = recovered(acts)
+    assert all(len(found) == 1 for found in made.running().values())
+
+
+@settings(max_examples=30)
+@given(FAIR_ACTS)
+def test_attempts_of_a_slot_rise_by_exactly_one(acts: list[Act]) -> None:
+    attempts: dict[tuple[str, str, int], int] = defaultdict(int)
+    for record in recovered(acts).log:
+        event = record.event
+        if isinstance(event, ContainerRequested):
+            slot = (event.app, event.service, event.slot)
+            assert event.attempt == attempts[slot] + 1
+            attempts[slot] = event.attempt
+
+
+@settings(max_examples=30)
+@given(FAIR_ACTS)
+def test_no_decision_promises_more_of_a_node_than_it_has(acts: list[Act]) -> None:
+    made = played(acts)
+    capacity, memory = CPU_MILLICORES, 8 << 30
+    specs: dict[tuple[str, int], DeployAccepted] = {}
+    held: dict[str, dict[Key, tuple[int, int]]] = defaultdict(dict)
+    for record in made.log:
+        event = record.event
+        if isinstance(event, DeployAccepted):
+            specs[event.app, event.revision] = event
+        elif isinstance(event, ContainerAssigned):
+            wants = specs[event.app, event.revision].spec.services[event.service].resources
+            key = (event.app, event.service, event.slot, event.attempt)
+            held[event.node][key] = (wants.cpu_millicores, wants.memory_bytes)
+            assert sum(cpu for cpu, _ in held[event.node].values()) <= capacity
+            assert sum(mem for _, mem in held[event.node].values()) <= memory
+        elif isinstance(event, ContainerFailed | ContainerFinished | ContainerStopped):
+            key = (event.app, event.service, event.slot, event.attempt)
+            held[event.node].pop(key, None)
+
+
+@settings(max_examples=30)
+@given(ACTS, st.floats(0, 1))
+def test_a_snapshot_at_any_point_leads_to_the_same_picture(acts: list[Act], where: float) -> None:
+    made = played(acts)
+    cut = int(where * len(made.log))
+    whole, part = Picture(), Picture()
+    for record in made.log:
+        whole.fold(record)
+    for record in made.log[:cut]:
+        part.fold(record)
+    resumed = Picture()
+    resumed.restore(part.snapshot())
+    assert plain(resumed) == plain(part)
+    for record in made.log[cut:]:
+        resumed.fold(record)
+    assert plain(resumed) == plain(whole)
+
+
+@settings(max_examples=30)
+@given(ACTS)
+def test_a_new_leader_owes_what_the_old_one_owed(acts: list[Act]) -> None:
+    made = played(acts)
+    for index, core in enumerate(made.cores[:2]):
+        made.flights.pop(index, None)
+        fresh = CORES[core.service]()
+        fresh.picture.restore(core.picture.snapshot())
+        owed = {decision.id: decision.event for decision in core.decide(made.now)}
+        assert {decision.id: decision.event for decision in fresh.decide(made.now)} == owed
+
+
+@settings(max_examples=30)
+@given(FAIR_ACTS)
+def test_hearing_everything_twice_changes_nothing(acts: list[Act]) -> None:
+    made = played(acts)
+    once, twice = Picture(), Picture()
+    for record in made.log:
+        once.fold(record)
+        for sequence in (2 * record.sequence - 1, 2 * record.sequence):
+            twice.fold(again(record, sequence))
+    assert without_sequences(twice) == without_sequences(once)
+
+
+def again(record: Record, sequence: int) -> Record:
+    return Record(
+        sequence=sequence,
+        time=record.time,
+        event=record.event,
+        id=record.id,
+        source=record.source,
+        correlation=record.correlation,
+        cause=record.cause,
+    )
+
+
+def without_sequences(picture: Picture) -> object:
+    for node in picture.nodes.values():
+        node.joined_seq = node.lost_seq = 0
+    for app in picture.apps.values():
+        for service in app.services.values():
+            for slot in service.slots.values():
+                for container in slot.containers():
+                    container.requested_seq = 0
+    for request in picture.state.requests.values():
+        request.sequence = 0
+    picture.state.sequence = 0
+    return plain(picture)
+
+
+def drawn(seed: int, length: int = 90) -> list[Act]:
+    """Draw a history in which enough is done for much to happen."""
+    random = Random(seed)
+    kinds = [*FAIR, *OFTEN]
+    return [(random.choice(kinds), random.randrange(8), random.randrange(8)) for _ in range(length)]
+
+
+def test_the_histories_reach_what_they_are_for() -> None:
+    """Else all of the above could hold of nothing."""
+    seen: Counter[str] = Counter()
+    for seed in range(15):
+        seen.update(record.event.type for record in recovered(drawn(seed)).log)
+    never = {"deploy.rejected", "event.rejected", "leader.elected", "image.pulling"}
+    rarely = {"deploy.failed", "service.flapping", "service.steady", "node.request_rejected"}
+    rarely |= {"node.returned", "image.pulled"}
+    assert set(REGISTRY) - set(seen) <= never | rarely
+
+
+TELL = """
+import hashlib, importlib.util, sys
+spec = importlib.util.spec_from_file_location("properties", sys.argv[1])
+properties = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(properties)
+log = [record for seed in (1, 2, 3) for record in properties.played(properties.drawn(seed)).log]
+print(len(log), hashlib.sha256(repr(log).encode()).hexdigest())
+"""
+
+
+def test_the_same_history_gives_the_same_log_in_every_process() -> None:
+    """Python orders sets of strings differently in each process; decisions must not."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", TELL, __file__],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for seed in ("1", "2")
+    ]
+    first, second = (process.communicate(timeout=60)[0] for process in processes)
+    assert [process.returncode for process in processes] == [0, 0]
+    assert first == second
+    assert int(first.split()[0]) > 300
