@@ -14,9 +14,10 @@ from segue.events.container import (
 )
 from segue.events.image import ImagePulled, ImagePulling
 from segue.spec import Resources, ServiceSpec
-from segue.testing.host import WEB, Host, web
+from segue.testing.host import FACTS, WEB, Host, web
 from segue.testing.shop import joined
 from segue_node_runner import news
+from segue_node_runner.core import NodeRunner
 from segue_node_runner.effects import (
     GiveUp,
     Start,
@@ -216,6 +217,33 @@ def test_a_container_that_is_no_longer_there_has_vanished() -> None:
     host.at(10.0)
     [said] = host.shows()
     assert (type(said), said.reason) == (ContainerFailed, "vanished")
+
+
+def test_a_pull_that_is_begun_again_says_only_what_is_new() -> None:
+    host = Host()
+    host.order()
+    seen = [news.PullProgress(identity=web(), image="shop:1", done_bytes=n) for n in (0, 10, 50)]
+    assert len(host.hear(seen[0])) == len(host.hear(seen[1])) == len(host.hear(seen[2])) == 1
+    broken = news.StartFailed(identity=web(), step="image", kind="away", message="", passing=True)
+    host.hear(broken)
+    host.at(2.0)
+    assert host.hear(*seen) == [], "the log holds all of it"
+    [said] = host.hear(news.PullProgress(identity=web(), image="shop:1", done_bytes=60))
+    assert said.done_bytes == 60
+
+
+def test_what_an_earlier_run_said_of_a_pull_does_not_hold_up_the_next() -> None:
+    host = Host()
+    host.order()
+    begun = news.PullProgress(identity=web(), image="shop:1", done_bytes=10)
+    assert [type(said) for said in host.hear(begun)] == [ImagePulling]
+    host.core = NodeRunner("a", "s-b")
+    host.cores = (host.core,)
+    for record in host.log:
+        host.core.fold(record)
+    host.hear(FACTS)
+    host.shows()
+    assert [type(said) for said in host.hear(begun)] == [ImagePulling], "with an id of its own"
 
 
 def test_a_pull_is_said_as_it_goes_and_once_when_it_is_done() -> None:
