@@ -68,7 +68,8 @@ _ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 def fingerprint(picture: Picture) -> str:
     """Give a digest of all that the picture holds; equal pictures have equal ones."""
-    return hashlib.sha256(msgspec.json.encode(picture.state, order="deterministic")).hexdigest()
+    plain = msgspec.to_builtins(picture.state, str_keys=True, order="deterministic")
+    return hashlib.sha256(_encode(plain)).hexdigest()
 
 
 def written(recording: Recording) -> Iterator[bytes]:

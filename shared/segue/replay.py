@@ -377,15 +377,17 @@ def _said(event_id: str, event: Event) -> Said:
 
 
 def _changes(recorded: Said, now: Said) -> str:
-    """Say which fields differ, then and now."""
-    names = [*recorded.data, *(name for name in now.data if name not in recorded.data)]
-    return "; ".join(
-        f"{name}: then {_short(recorded.data.get(name))}, now {_short(now.data.get(name))}"
-        for name in names
-        if recorded.data.get(name) != now.data.get(name)
-    )
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return text if len(text) <= 120 else f"{text[:117]}…"
+    """Say which fields differ: then and now, where a line can hold it."""
+    names = dict.fromkeys((*recorded.data, *now.data))
+    told, named = [], []
+    for name in names:
+        then, is_ = recorded.data.get(name), now.data.get(name)
+        if then == is_:
+            continue
+        if isinstance(then, dict | list) or isinstance(is_, dict | list):
+            named.append(name)
+        else:
+            told.append(f"{name}: then {then}, now {is_}")
+    if named:
+        told.append(f"other {', '.join(named)}")
+    return "; ".join(told)

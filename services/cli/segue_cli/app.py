@@ -33,6 +33,10 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         Command("why", "why:why", "Explain how a thing came to be as it is."),
         Command("events", "events:events", "Show the log, or follow it."),
         Command("diff", "diff:diff", "Compare the cluster at two moments."),
+        Command("export", "export:export", "Write a stretch of the log to a file."),
+        Command(
+            "replay", "replay:replay", "Compare recorded decisions with what services decide now."
+        ),
         Command("logs", "logs:logs", "Show what containers print."),
         Command("exec", "logs:exec_", "Run a command in a container."),
     ),

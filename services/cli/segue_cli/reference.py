@@ -35,7 +35,7 @@ Errors go to stderr: one line that says what is wrong, one that says what to do.
 | code | meaning |
 |---:|---|
 | 0 | done |
-| 1 | failed; for `plan`: it cannot be told |
+| 1 | failed; for `plan`: it cannot be told; for `replay`: decisions differ |
 | 2 | wrong usage, or input with problems; for `plan`: something would change |
 | 3 | there is nothing of that name |
 | 4 | it did not happen in time |
