@@ -4,6 +4,7 @@ Deployer (which nodes does a global service owe a slot?) and scheduler (where ma
 agree on this, so it stands here. The words are those of Compose's `deploy.placement`.
 """
 
+import functools
 import re
 from collections.abc import Callable
 
@@ -57,6 +58,7 @@ class Constraint(msgspec.Struct, frozen=True):
         return f"{self.key} {'==' if self.equal else '!='} {self.value}"
 
 
+@functools.lru_cache(maxsize=1_024)
 def constraint(text: str) -> Constraint:
     """Read a constraint such as `node.labels.disk == ssd`, or raise `ConstraintError`."""
     found = _FORM.fullmatch(text)

@@ -3,9 +3,16 @@
 from typing import Any
 
 import pytest
-from segue.events.container import ContainerAssigned, ContainerRetired, ContainerStopped
+from segue.events.container import (
+    ContainerAssigned,
+    ContainerRetired,
+    ContainerStarted,
+    ContainerStopped,
+    ContainerUnplaceable,
+)
 from segue.events.image import ImagePulled
-from segue.spec import Placement, Resources, ServiceSpec
+from segue.events.node import NodeLost
+from segue.spec import Placement, Port, Resources, ServiceSpec
 from segue.testing.shop import GIB, MIB, Shop, accepted, joined, scope
 from segue_scheduler.core import Scheduler
 
@@ -132,3 +139,50 @@ def test_a_big_node_is_not_filled_before_the_others_of_a_spread_service() -> Non
     shop.say(joined("b"))
     placed = [place(shop, slot=slot).node for slot in range(1, 5)]
     assert placed.count("b") == 2
+
+
+# What it costs.
+
+
+def test_a_long_queue_is_placed_a_part_at_a_time_in_its_order() -> None:
+    """Who decides for long cannot say that it leads, and another would begin all over again."""
+    shop = Shop(Scheduler(), nodes="")
+    for number in range(200):
+        shop.say(joined(f"n{number}"))
+    shop.say(accepted(web=WEB))
+    for slot in range(1, 121):
+        shop.ask("web", slot)
+    first = shop.cores[0].decide(shop.now)
+    assert 0 < len(first) < 100
+    shop.settle()
+    assert [event.slot for event in shop.all(ContainerAssigned)] == list(range(1, 121))
+
+
+def test_what_cannot_be_placed_does_not_hold_up_what_can() -> None:
+    big = ServiceSpec(image="b", resources=Resources(memory_bytes=9 * GIB))
+    shop = Shop(Scheduler(), nodes="")
+    for number in range(20):
+        shop.say(joined(f"n{number}"))
+    shop.say(accepted(big=big, web=WEB))
+    for slot in range(1, 101):
+        shop.ask("big", slot)
+    shop.ask("web")
+    shop.settle()
+    assert len(shop.all(ContainerUnplaceable)) == 100
+    assert all(event.refused[0].count == 20 for event in shop.all(ContainerUnplaceable))
+    assert [event.service for event in shop.all(ContainerAssigned)] == ["web"]
+
+
+def test_a_slot_whose_own_older_container_is_in_no_ones_way_but_others_is_judged_alone() -> None:
+    port = ServiceSpec(image="p", ports=[Port(target=80, published=80, mode="host")])
+    shop = stage("a", web=port)
+    first = place(shop)
+    shop.ask("web", 2)
+    shop.settle()
+    shop.tells(ContainerStarted, first, engine_id="e")
+    shop.say(NodeLost(node="a", silent_s=3))
+    shop.ask("web", 1, 2)
+    shop.say(joined("a"))
+    shop.say(ContainerRetired(**scope(first), node="a", reason="superseded"))
+    shop.settle()
+    assert [event.slot for event in shop.all(ContainerAssigned)] == [1, 1]

@@ -6,15 +6,18 @@ something is to run or to stop.
 
 from segue.core import MOST_DECISIONS, Core, Decision
 from segue.envelope import Record
-from segue.events.container import Candidate, ContainerAssigned, ContainerUnplaceable, Refusal
+from segue.events.container import ContainerAssigned, ContainerUnplaceable, Refusal
 from segue.picture import Container, Node
 from segue.picture.fold_container import revivable
 
-from segue_scheduler.filters import Ask, refusal
+from segue_scheduler.filters import Ask, host_ports, refusal
 from segue_scheduler.scores import Scale
 
 RUNNERS_UP = 3
 NODES_NAMED = 5
+LOOKS_AT_ONCE = (
+    20_000  # At nodes and slots: a tenth of a second, so that its beats as leader go on.
+)
 
 
 class Scheduler(Core):
@@ -25,6 +28,8 @@ class Scheduler(Core):
     def __init__(self) -> None:
         super().__init__()
         self._stale = True  # Something changed that may let a waiting container be placed.
+        self._looks = 0  # In one decision.
+        self._refused: dict[object, list[Refusal]] = {}  # By what equal containers have in common.
 
     def fold(self, record: Record) -> None:
         """Correct the picture; any news may open or close a place."""
@@ -32,7 +37,10 @@ class Scheduler(Core):
         self._stale = True
 
     def decide(self, now: float) -> list[Decision]:
-        """Place what waits, oldest first; each decision counts for the next."""
+        """Place what waits, oldest first; each decision counts for the next.
+
+        What is left over when that takes long is decided once this is in the log.
+        """
         self.picture.touched.clear()  # The deployer's marks: nobody reads them here.
         if not self._stale and (self.wake_at is None or now < self.wake_at):
             return []
@@ -40,9 +48,12 @@ class Scheduler(Core):
         self.wake_at = min(later, default=None)
         owed: list[Decision] = []
         placed: list[Container] = []
+        self._looks, self._refused = 0, {}
         for container in list(self.picture.pending.values()):
-            if container.not_before > now or len(owed) >= MOST_DECISIONS:
+            if container.not_before > now:
                 continue
+            if owed and (len(owed) >= MOST_DECISIONS or self._looks >= LOOKS_AT_ONCE):
+                break
             decision = self._place(container, now, placed)
             if decision is not None:
                 owed.append(decision)
@@ -57,18 +68,17 @@ class Scheduler(Core):
         slot = self.picture.slot(container.app, container.service, container.slot)
         if spec is None or slot is None or revivable(self.picture, slot) is not None:
             return None
-        ask = Ask(container, spec, slot)
+        ask = Ask(container, spec, slot, host_ports(spec))
         fit, refused = self._sort(ask)
         if not fit:
             return self._unplaceable(container, refused)
-        scale = Scale(self.picture, ask, fit)
-        ranked = sorted(
-            (self._candidate(scale, node, now) for node in fit), key=lambda c: (-c.score, c.node)
-        )
-        best = ranked[0]
+        service = self.picture.service(container.app, container.service)
+        self._looks += len(service.slots) if service else 0
+        best, *runners_up = Scale(self.picture, ask, fit).best(1 + RUNNERS_UP, now)
         container.node = best.node
         self.picture.occupy(container)
         placed.append(container)
+        self._refused = {}
         event = ContainerAssigned(
             app=container.app,
             service=container.service,
@@ -80,19 +90,17 @@ class Scheduler(Core):
             not_before=container.not_before,
             score=best.score,
             parts=best.parts,
-            runners_up=ranked[1 : 1 + RUNNERS_UP],
+            runners_up=runners_up,
             refused=refused,
         )
         # An assignment whose fate is unknown is never made a second time, to whichever node.
         return Decision(event, container.cause, unique=f"{container.name}@{container.attempt}")
 
-    @staticmethod
-    def _candidate(scale: Scale, node: Node, now: float) -> Candidate:
-        parts = scale.parts(node, now)
-        return Candidate(node.name, round(sum(parts.values()), 2), parts)
-
     def _sort(self, ask: Ask) -> tuple[list[Node], list[Refusal]]:
         """Part the nodes into those that can take it and the reasons of the others."""
+        if ask.kind in self._refused:
+            return [], self._refused[ask.kind]
+        self._looks += len(self.picture.nodes)
         fit: list[Node] = []
         reasons: dict[str, list[str]] = {}
         for name in sorted(self.picture.nodes):
@@ -108,6 +116,8 @@ class Scheduler(Core):
         refused = [
             Refusal(reason, len(names), names[:NODES_NAMED]) for reason, names in reasons.items()
         ]
+        if not fit:
+            self._refused[ask.kind] = refused
         return fit, refused
 
     def _unplaceable(self, container: Container, refused: list[Refusal]) -> Decision | None:

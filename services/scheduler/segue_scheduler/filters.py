@@ -11,6 +11,9 @@ from segue.picture import Container, Node, Picture, Slot
 from segue.placement import allows
 from segue.spec import Resources, ServiceSpec
 
+Ports = frozenset[tuple[int, str]]
+_NOTHING = Resources()
+
 
 class Ask(msgspec.Struct):
     """A container that wants a node, with what the filters need to know about it."""
@@ -18,6 +21,25 @@ class Ask(msgspec.Struct):
     container: Container
     spec: ServiceSpec
     slot: Slot
+    ports: Ports  # Of the node, that it wants.
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What containers have in common that every node answers alike.
+
+        One whose slot still has an older container is alone: what is its own is not in its way.
+        """
+        of, alone = self.container, self.slot.number if self.slot.leaving else 0
+        return (of.app, of.service, of.digest, of.revision, of.pinned, self.slot.home, alone)
+
+
+def host_ports(spec: ServiceSpec) -> Ports:
+    """Give the ports of its node that a container binds."""
+    return frozenset(
+        (port.published, port.protocol)
+        for port in spec.ports
+        if port.mode == "host" and port.published
+    )
 
 
 def _fit_for_work(_: Picture, __: Ask, node: Node) -> str:
@@ -48,7 +70,7 @@ def _allowed(_: Picture, ask: Ask, node: Node) -> str:
 
 
 def _resources(picture: Picture, ask: Ask, node: Node) -> str:
-    used = picture.used.get(node.name, Resources())
+    used = picture.used.get(node.name, _NOTHING)
     wants = ask.spec.resources
     cpu = node.facts.cpu_millicores - used.cpu_millicores
     if wants.cpu_millicores > max(0, cpu):
@@ -60,22 +82,17 @@ def _resources(picture: Picture, ask: Ask, node: Node) -> str:
 
 
 def _ports(picture: Picture, ask: Ask, node: Node) -> str:
-    wanted = _host_ports(ask.spec)
-    if not wanted:
+    if not ask.ports:
         return ""
     for other in picture.on_node.get(node.name, {}).values():
         if (other.app, other.service, other.slot) == ask.container.key[:3]:
             continue  # Its own older container is stopped before it starts.
         spec = picture.spec(other)
-        taken = wanted & _host_ports(spec) if spec else set()
+        taken = ask.ports & host_ports(spec) if spec else None
         if taken:
             port, protocol = min(taken)
             return f"port {port}/{protocol} is taken"
     return ""
-
-
-def _host_ports(spec: ServiceSpec) -> set[tuple[int, str]]:
-    return {(p.published, p.protocol) for p in spec.ports if p.mode == "host" and p.published}
 
 
 def _per_node(picture: Picture, ask: Ask, node: Node) -> str:

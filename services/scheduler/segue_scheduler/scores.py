@@ -5,8 +5,10 @@ preferences and the nodes, no node fills up before the others, a node where the 
 is avoided, an image that is already there is used.
 """
 
+import heapq
 from collections import Counter
 
+from segue.events.container import Candidate
 from segue.picture import Node, Picture
 from segue.placement import fact
 from segue.spec import Resources
@@ -16,13 +18,14 @@ from segue_scheduler.filters import Ask
 WEIGHTS = {"spread": 40.0, "balance": 30.0, "reliable": 20.0, "image": 10.0}
 FAILURES_COUNT_FOR_S = 300.0  # SwarmKit's window: 5 failures in 5 minutes.
 FAILURES_MOST = 5
+_NOTHING = Resources()
 
 
 class Scale:
     """What one container's scores are relative to, computed once for all nodes."""
 
     def __init__(self, picture: Picture, ask: Ask, nodes: list[Node]) -> None:
-        self.picture, self.ask = picture, ask
+        self.picture, self.ask, self.nodes = picture, ask, nodes
         self.keys = [*ask.spec.placement.spread, "node.id"]
         self.mates = [Counter[str]() for _ in self.keys]
         service = picture.service(ask.container.app, ask.container.service)
@@ -39,14 +42,23 @@ class Scale:
             for count, key in zip(self.mates, self.keys, strict=True)
         ]
 
-    def parts(self, node: Node, now: float) -> dict[str, float]:
-        """Score a node, by part."""
-        return {
-            "spread": round(WEIGHTS["spread"] * self._spread(node), 2),
-            "balance": round(WEIGHTS["balance"] * self._balance(node), 2),
-            "reliable": round(WEIGHTS["reliable"] * self._reliable(node, now), 2),
-            "image": WEIGHTS["image"] if self.ask.spec.image in node.images else 0.0,
-        }
+    def best(self, most: int, now: float) -> list[Candidate]:
+        """Give the best nodes, best first; a tie goes to the smaller name."""
+        scored = [(self._parts(node, now), node.name) for node in self.nodes]
+        ranked = heapq.nsmallest(most, scored, key=lambda one: (-round(sum(one[0]), 2), one[1]))
+        return [
+            Candidate(name, round(sum(parts), 2), dict(zip(WEIGHTS, parts, strict=True)))
+            for parts, name in ranked
+        ]
+
+    def _parts(self, node: Node, now: float) -> tuple[float, ...]:
+        """Score a node, in the order of the weights."""
+        return (
+            round(WEIGHTS["spread"] * self._spread(node), 2),
+            round(WEIGHTS["balance"] * self._balance(node), 2),
+            round(WEIGHTS["reliable"] * self._reliable(node, now), 2),
+            WEIGHTS["image"] if self.ask.spec.image in node.images else 0.0,
+        )
 
     def _spread(self, node: Node) -> float:
         """An earlier preference outweighs all later ones together, as in Compose's list."""
@@ -59,7 +71,7 @@ class Scale:
 
     def _balance(self, node: Node) -> float:
         """Prefer the node whose fuller resource stays the emptiest."""
-        used = self.picture.used.get(node.name, Resources())
+        used = self.picture.used.get(node.name, _NOTHING)
         wants = self.ask.spec.resources
         on_node = len(self.picture.on_node.get(node.name, ()))
         cpu = (used.cpu_millicores + wants.cpu_millicores) / max(1, node.facts.cpu_millicores)
@@ -68,6 +80,8 @@ class Scale:
         return max(0.0, 1 - max(cpu, memory, crowd))
 
     def _reliable(self, node: Node, now: float) -> float:
+        if not node.failures:
+            return 1.0
         container = self.ask.container
         times = node.failures.get(f"{container.app}/{container.service}", ())
         recent = sum(now - time < FAILURES_COUNT_FOR_S for time in times)
