@@ -2,6 +2,7 @@
 
     demo.py           leave nothing behind
     demo.py --keep    leave everything up to play with
+    demo.py --images  only make the example's images, to deploy it by hand
 
 Everything is done with commands that anyone may type. Each is shown with the time it took. What
 Segue remembers meanwhile is in .segue/demo, or where `SEGUE_DEMO_DATA` says, and is removed.
@@ -38,9 +39,12 @@ class StepError(Exception):
 
 def main(arguments: list[str]) -> int:
     """Run the demo; return the exit code."""
-    if arguments not in ([], ["--keep"]):
+    if arguments not in ([], ["--keep"], ["--images"]):
         sys.stderr.write(f"{__doc__}\n")
         return 2
+    if arguments == ["--images"]:
+        make_images()
+        return 0
     keep = bool(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupted)
@@ -76,9 +80,7 @@ def _interrupted(number: int, _frame: object) -> None:
 
 def show() -> None:
     """Do what the demo is about."""
-    with timed("make two images from busybox"):
-        for name, (folder, program) in IMAGES.items():
-            make_image(name, folder, program)
+    make_images()
     run("segue", "up", "--detach")
     run("segue", "deploy", str(SHOP / "compose.yaml"), "--wait", "--timeout", f"{PATIENCE_S:.0f}s")
     run("segue", "ps", "shop", table=True)
@@ -90,6 +92,13 @@ def show() -> None:
         wait_for_health()
     run("segue", "ps", "shop", table=True)
     run("segue", "why", VICTIM.replace(".", "/", 1), table=True)
+
+
+def make_images() -> None:
+    """Make what the example runs, in the engine of this host."""
+    with timed("make two images from busybox"):
+        for name, (folder, program) in IMAGES.items():
+            make_image(name, folder, program)
 
 
 def make_image(name: str, folder: str, program: str) -> None:
