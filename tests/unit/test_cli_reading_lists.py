@@ -16,8 +16,9 @@ from segue.testing.stage import Stage
 from segue_cli import rows
 from segue_cli.columns import node_columns, service_columns, slot_columns
 from segue_cli.diff import compare
-from segue_cli.errors import InvalidError, NotFoundError
+from segue_cli.errors import FailedError, InvalidError, NotFoundError
 from segue_cli.inspection import document, sections
+from segue_cli.logs import check_runs
 from segue_cli.reading import Sight
 from segue_cli.tables import Column, table
 from segue_cli.things import AppName, EventName, NodeName, ServiceName, SlotName, Thing, thing
@@ -120,6 +121,14 @@ def test_a_service_that_has_done_its_work_for_good_is_finished() -> None:
     made.say(ContainerFinished(**WEB_1, node="node-a"))  # type: ignore[arg-type]  # four fields.
     assert ls(made)[1].split()[2] == "1/1"
     assert ls(made)[1].endswith("finished")
+
+
+def test_nothing_can_be_run_in_a_container_that_has_ended() -> None:
+    made = stage(web={"restart": "no"})
+    check_runs(SlotName("shop", "web", 1), picture(made))
+    made.say(ContainerFinished(**WEB_1, node="node-a"))  # type: ignore[arg-type]  # four fields.
+    with pytest.raises(FailedError, match=r"shop/web\.1 does not run: it is finished"):
+        check_runs(SlotName("shop", "web", 1), picture(made))
 
 
 @pytest.mark.parametrize("columns", [80, 120])

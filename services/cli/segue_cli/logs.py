@@ -21,6 +21,7 @@ from segue_cli.errors import FailedError, InvalidError, NotFoundError
 from segue_cli.listing import see, when
 from segue_cli.output import Output, Printer
 from segue_cli.reading import filters_of, newest, read
+from segue_cli.rows import condition
 from segue_cli.tables import AsJson, note
 from segue_cli.things import AppName, ServiceName, SlotName, Thing, thing
 
@@ -233,7 +234,7 @@ async def exec_(
     ],
     bus: BusFlags | None = None,
 ) -> int:
-    """Run a command in a container."""
+    """Run a command in a container. It gets no input."""
     if not cmd:
         raise InvalidError("nothing to run", f"write `segue exec {name} -- COMMAND…`")
     async with connected(bus) as connection:
@@ -244,12 +245,22 @@ async def exec_(
         places = found(what, seen.picture)
         if not places:
             raise NotFoundError(f"{name} has no container", f"`segue why {name}` tells why")
+        check_runs(what, seen.picture)
         output = Printer([name], alone=True, as_json=False).output(name)
         asked = ExecAsked(what.app, what.service, what.slot, list(cmd))
         code = await _ask(connection, places[0].node, "exec", asked, output)
     if code is None:
         raise FailedError(f"{places[0].node} did not tell how the command ended")
     return code
+
+
+def check_runs(name: SlotName, picture: Picture) -> None:
+    """Raise if nothing can be run in a slot because its container does not run."""
+    slot = picture.slot(name.app, name.service, name.slot)
+    container = slot.container if slot is not None else None
+    if container is not None and (container.ended or container.phase == "requested"):
+        state, _ = condition(picture, container)
+        raise FailedError(f"{name} does not run: it is {state}", f"`segue why {name}` tells why")
 
 
 async def _ask(
