@@ -56,6 +56,7 @@ schemas:
 # Rewrite the generated pages, then follow every link between documents.
 docs: schemas
     {{ run }} python -m segue.compose.support > docs/compose.md
+    {{ run }} python -m segue_cli.reference > docs/cli.md
     {{ run }} pytest -q tests/unit/test_tidy.py -k documents
 
 # Feed the envelope's reader with what a fuzzer invents, for a minute or as the options say.
