@@ -25,14 +25,13 @@ from segue.events.node import (
     NodeSuspected,
     NodeUncordoned,
 )
-from segue.spec import Mount, Placement, Port, Resources, ServiceSpec
+from segue.spec import Placement, Port, Resources, ServiceSpec
 from segue.testing.shop import GIB, Shop, accepted, joined, scope
 from segue_scheduler.core import Scheduler
 
 WEB = ServiceSpec(image="w")
 HALF = ServiceSpec(image="h", resources=Resources(cpu_millicores=2_000, memory_bytes=GIB))
 PORT = ServiceSpec(image="p", ports=[Port(target=80, published=80, mode="host")])
-DATA = [Mount(kind="volume", source="data", target="/data")]
 
 
 def stage(nodes: str = "a", **services: Any) -> Shop:
@@ -116,31 +115,6 @@ def test_a_pinned_slot_goes_to_its_node_only() -> None:
         "the slot belongs to node c": (2, ["a", "b"]),
         "node is cordoned": (1, ["c"]),
     }
-
-
-def test_a_slot_goes_back_to_the_node_that_has_its_data() -> None:
-    shop = stage("ab", db=ServiceSpec(image="d", mounts=DATA))
-    first = place(shop, "db")
-    assert isinstance(first, ContainerAssigned)
-    shop.tells(ContainerStarted, first, engine_id="e")
-    shop.fail(first)
-    shop.tell(NodeCordoned(node=first.node))
-    other = "b" if first.node == "a" else "a"
-    assert reasons(place(shop, "db", attempt=2)) == {
-        "node is cordoned": (1, [first.node]),
-        f"the data of volume data is on node {first.node}": (1, [other]),
-    }
-    (said,) = shop.tell(NodeUncordoned(node=first.node))
-    assert node_of(said) == first.node
-
-
-def test_a_slot_without_local_data_is_bound_to_no_node() -> None:
-    shop = stage("ab", web=ServiceSpec(image="w", mounts=[Mount(kind="tmpfs", target="/t")]))
-    first = place(shop)
-    assert isinstance(first, ContainerAssigned)
-    shop.fail(first)
-    shop.tell(NodeCordoned(node=first.node))
-    assert node_of(place(shop, attempt=2)) != first.node
 
 
 def test_constraints_and_platforms_refuse_in_their_own_words() -> None:

@@ -10,14 +10,12 @@ from segue.events.container import ContainerAssigned, ContainerUnplaceable, Refu
 from segue.picture import Container, Node
 from segue.picture.fold_container import revivable
 
-from segue_scheduler.filters import Ask, host_ports, refusal
+from segue_scheduler.filters import Ask, asked, refusal
 from segue_scheduler.scores import Scale
 
 RUNNERS_UP = 3
 NODES_NAMED = 5
-LOOKS_AT_ONCE = (
-    20_000  # At nodes and slots: a tenth of a second, so that its beats as leader go on.
-)
+LOOKS_AT_ONCE = 20_000  # A tenth of a second: its beats as leader must go on.
 
 
 class Scheduler(Core):
@@ -68,7 +66,7 @@ class Scheduler(Core):
         slot = self.picture.slot(container.app, container.service, container.slot)
         if spec is None or slot is None or revivable(self.picture, slot) is not None:
             return None
-        ask = Ask(container, spec, slot, host_ports(spec))
+        ask = asked(self.picture, container, spec, slot)
         fit, refused = self._sort(ask)
         if not fit:
             return self._unplaceable(container, refused)

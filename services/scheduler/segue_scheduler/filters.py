@@ -22,6 +22,7 @@ class Ask(msgspec.Struct):
     spec: ServiceSpec
     slot: Slot
     ports: Ports  # Of the node, that it wants.
+    data: dict[str, str]  # Node: a volume of its on which another service of the app has data.
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -31,6 +32,29 @@ class Ask(msgspec.Struct):
         """
         of, alone = self.container, self.slot.number if self.slot.leaving else 0
         return (of.app, of.service, of.digest, of.revision, of.pinned, self.slot.home, alone)
+
+
+def asked(picture: Picture, container: Container, spec: ServiceSpec, slot: Slot) -> Ask:
+    """Gather what the filters need to know."""
+    return Ask(container, spec, slot, host_ports(spec), _shared(picture, container, spec))
+
+
+def _shared(picture: Picture, container: Container, spec: ServiceSpec) -> dict[str, str]:
+    """Find where the volumes are that it shares with other services, as Compose has them shared."""
+    app = picture.apps.get(container.app)
+    found: dict[str, str] = {}
+    if app is None or not spec.local_volumes:
+        return found
+    for other in app.services.values():
+        common = [volume for volume in spec.local_volumes if volume in other.spec.local_volumes]
+        if not common or other.name == container.service:
+            continue
+        for slot in other.slots.values():
+            mate = slot.container
+            there = slot.home or (mate.node if mate is not None and not mate.ended else "")
+            if there:
+                found[there] = common[0]
+    return found
 
 
 def host_ports(spec: ServiceSpec) -> Ports:
@@ -62,6 +86,9 @@ def _home(_: Picture, ask: Ask, node: Node) -> str:
     if ask.spec.local_volumes and ask.slot.home and ask.slot.home != node.name:
         volumes = ", ".join(ask.spec.local_volumes)
         return f"the data of volume {volumes} is on node {ask.slot.home}"
+    if not ask.slot.home and ask.data and node.name not in ask.data:
+        there = min(ask.data)
+        return f"the data of volume {ask.data[there]}, which it shares, is on node {there}"
     return ""
 
 
