@@ -44,7 +44,7 @@ async def test_a_crash_is_told_with_everything_about_it(
         assert isinstance(died, Died)
         assert died.identity == crash.identity
         assert (died.exit_code, died.oom, died.logs) == (3, False, ["oops"])
-        assert 0.1 <= died.ran_s < 5
+        assert 0.05 < died.ran_s < 5  # The engine notes the start a little late.
         await node_engine.remove(started.found.engine_id)
         assert isinstance(await next_news(news), Gone)
 
