@@ -300,3 +300,18 @@ def test_an_attempt_is_never_asked_for_twice() -> None:
         assert attempts == list(range(1, len(attempts) + 1))
     assert len(shop.all(ContainerAssigned)) >= len(shop.all(ContainerStarted))
     assert scope(shop.container("web"))["service"] == "web"
+
+
+def test_scaling_one_service_is_not_the_cause_of_what_another_goes_on_with() -> None:
+    shop = Shop(Deployer())
+    shop.deploy(web=ServiceSpec(image="w:1", replicas=8), db=WEB)
+    shop.say(accepted(2, web=ServiceSpec(image="w:2", replicas=8), db=WEB))
+    deployed = shop.log[-1].id
+    (first, second) = shop.settle()
+    scaled = scale(shop, 2, "db")
+    assert requests(scaled) == [("db", 2, 1)]
+    assert shop.log[-1].cause == shop.log[-2].id, "the new slot is caused by its scale"
+    shop.up(first, second)
+    replaced = [r for r in shop.log if isinstance(r.event, ContainerRetired)]
+    assert len(replaced) == 8
+    assert {record.cause for record in replaced} == {deployed}

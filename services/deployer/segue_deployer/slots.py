@@ -40,7 +40,7 @@ def decide(picture: Picture, app: App, service: Service) -> Iterator[Decision]:
                 works = ready(service, container)
                 if not works or (gate is not None and budget > 0):
                     budget -= works
-                    yield _retire(service, container, "replaced", app.cause)
+                    yield _retire(service, container, "replaced", service.cause or app.cause)
             continue
         decision = _next(picture, app, service, slot, pinned, gate)
         if decision is not None:
@@ -48,10 +48,12 @@ def decide(picture: Picture, app: App, service: Service) -> Iterator[Decision]:
 
 
 def _leave(app: App, service: Service, slot: Slot) -> Iterator[Decision]:
-    removed = not service.wanted or app.phase == "removing"
+    reason: RetireReason = "scaled"
+    if not service.wanted or app.phase == "removing":
+        reason = "removed"
     for container in slot.containers():
         if not container.ended and not container.retired:
-            yield _retire(service, container, "removed" if removed else "scaled", app.cause)
+            yield _retire(service, container, reason, service.cause or app.cause)
 
 
 def _supersede(picture: Picture, service: Service, slot: Slot) -> Iterator[Decision]:
@@ -86,7 +88,7 @@ def _next(  # noqa: PLR0917 — all six are what the decision is made from, of s
     if old is None or old.digest != service.digest or old.phase == "stopped":
         if gate is None:
             return None
-        cause = gate if old is None else _newer(old, app)
+        cause = gate if old is None else _newer(old, app, service)
     elif not old.ended:
         cause = picture.nodes[old.node].cause  # It is gone with its node.
     elif old.retired and (old.phase != "finished" or old.retired in ("scaled", "removed")):
@@ -95,7 +97,9 @@ def _next(  # noqa: PLR0917 — all six are what the decision is made from, of s
         due = restart_at(service.spec, slot, old, app.accepted_at)
         if due is None:
             return None
-        cause, at = old.cause if old.ended_at >= app.accepted_at else app.cause, due
+        cause, at = old.cause, due
+        if old.ended_at < app.accepted_at:
+            cause = service.cause or app.cause
     event = ContainerRequested(
         app=app.name,
         service=service.name,
@@ -111,9 +115,9 @@ def _next(  # noqa: PLR0917 — all six are what the decision is made from, of s
     return Decision(event, cause, unique=name)
 
 
-def _newer(old: Container, app: App) -> Cause:
+def _newer(old: Container, app: App, service: Service) -> Cause:
     """Name what made the slot be filled again: its container's end, or a later wish for it."""
-    return old.cause if old.retired_at >= app.changed_at else app.cause
+    return old.cause if old.retired_at >= service.changed_at else service.cause or app.cause
 
 
 def _retire(service: Service, container: Container, reason: RetireReason, cause: Cause) -> Decision:
@@ -143,7 +147,7 @@ def _budget(picture: Picture, service: Service, wanted: dict[int, str]) -> int:
 
 def _gate(picture: Picture, app: App, service: Service) -> Cause | None:
     """Give the event that lets the service's containers begin, or None while they must wait."""
-    gate, opened_at = app.cause, 0.0
+    gate, opened_at = service.cause or app.cause, 0.0
     for name, dependency in service.spec.depends_on.items():
         other = app.services.get(name)
         if other is None or not other.wanted:
@@ -156,7 +160,7 @@ def _gate(picture: Picture, app: App, service: Service) -> Cause | None:
             if container is None or not _opens(other, container, dependency.condition):
                 return None
             since = container.ended_at or container.healthy_at or container.started_at
-            if since >= max(opened_at, app.accepted_at):
+            if since >= max(opened_at, app.changed_at):
                 gate, opened_at = container.cause, since
     return gate
 

@@ -32,7 +32,7 @@ from segue.events.node import (
 from segue.events.scale import ScaleAccepted, ScaleRejected, ScaleRequested
 from segue.events.service import ServiceFlapping, ServiceSteady
 from segue.picture.state import App, Leader, Request, Service
-from segue.spec import digest
+from segue.spec import ServiceSpec, digest
 
 if TYPE_CHECKING:
     from segue.picture.picture import Picture
@@ -103,6 +103,7 @@ def deploy_accepted(picture: "Picture", record: Record, event: DeployAccepted) -
         service.replicas, service.wanted = spec.replicas, True
     for name, service in app.services.items():
         service.wanted = name in event.spec.services
+        service.cause, service.changed_at = record.as_cause(), record.time
         _forget_ends(service)
         picture.touch(app.name, name)
     forget_specs(app)
@@ -149,6 +150,7 @@ def removal_accepted(picture: "Picture", record: Record, event: RemovalAccepted)
     app.with_volumes, app.progress = event.volumes, None
     for service in app.services.values():
         service.wanted = False
+        service.cause, service.changed_at = record.as_cause(), record.time
         _forget_ends(service)
         picture.touch(app.name, service.name)
 
@@ -165,6 +167,17 @@ def removal_completed(picture: "Picture", record: Record, event: RemovalComplete
         for slot in service.slots.values():
             slot.home = "" if app.with_volumes else slot.home
             slot.restarts = slot.streak = 0
+    running = {
+        container.revision
+        for service in app.services.values()
+        for slot in service.slots.values()
+        for container in slot.containers()
+        if not container.ended
+    }
+    app.specs = {revision: spec for revision, spec in app.specs.items() if revision in running}
+    if not running:
+        for service in app.services.values():
+            service.spec = ServiceSpec(image=service.spec.image)
 
 
 def scale_accepted(picture: "Picture", record: Record, event: ScaleAccepted) -> None:
@@ -173,6 +186,7 @@ def scale_accepted(picture: "Picture", record: Record, event: ScaleAccepted) -> 
     service = picture.service(event.app, event.service)
     if app is not None and service is not None:
         service.replicas = event.replicas
+        service.cause, service.changed_at = record.as_cause(), record.time
         _forget_ends(service)
         app.cause, app.changed_at = record.as_cause(), record.time
         app.progressed_at = record.time

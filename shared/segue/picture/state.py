@@ -109,6 +109,8 @@ class Service(msgspec.Struct, omit_defaults=True):
     revision: int  # The app's revision in which `digest` last changed.
     replicas: int
     wanted: bool = True  # False once a revision lacks it.
+    cause: Cause | None = None  # The event that made it what it is to be …
+    changed_at: float = 0.0  # … and when that was said.
     slots: dict[int, Slot] = {}
     flapping_since: float = 0.0
     flapping_cause: Cause | None = None
