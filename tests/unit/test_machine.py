@@ -8,7 +8,8 @@ from segue.events.deploy import RemovalRejected, RemovalRequested
 from segue.events.leader import LeaderElected
 from segue.log import Head, Message, Outcome
 from segue.shell.commands import Append, Beat, Note, Say
-from segue.shell.machine import LogReplacedError, Machine, OutdatedError
+from segue.shell.errors import LogReplacedError, OutdatedError
+from segue.shell.machine import Machine
 from segue.testing.simlog import SimLog
 
 
@@ -208,11 +209,9 @@ def test_what_the_log_shows_needs_no_answer() -> None:
 
 
 def test_nothing_is_decided_before_the_log_is_caught_up() -> None:
-    stage = Stage("a")
+    stage = Stage()
     stage.request("shop")
-    machine = stage.machines["a"]
-    machine.connected(stage.log.head(0), stage.now)
-    assert machine.step(stage.now) == []
+    assert stage.machine("a").step(stage.now) == []
 
 
 def test_an_unreadable_message_costs_itself_only() -> None:
@@ -290,7 +289,7 @@ def test_a_snapshot_carries_who_led() -> None:
     stage = Stage("a")
     stage.settle("a")
     fresh = Machine(Echo(), instance="b", session="s")
-    fresh.restore(stage.machines["a"].core.picture.snapshot())
+    fresh.restore(stage.machines["a"].core.picture.snapshot(), "sim")
     fresh.connected(stage.log.head(stage.now), stage.now)
     assert fresh.newest_term == 1
     assert fresh.read_to == 1

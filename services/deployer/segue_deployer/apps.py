@@ -113,7 +113,9 @@ def _hopeless(app: App, blocking: list[Blocking], now: float) -> str:
         if container is None or looping is None or looping.streak < LOOP_FAILURES:
             continue
         if sum(time >= app.accepted_at for time in looping.ended_at) >= LOOP_FAILURES:
-            return f"{name} ended {looping.streak} times in a row: {_words(container)}"
+            code = looping.last_exit_code
+            last = looping.last_reason + (f" with code {code}" if code is not None else "")
+            return f"{name} ended {looping.streak} times in a row, the last time: {last}"
     if now >= app.progressed_at + PROGRESS_DEADLINE_S:
         minutes = PROGRESS_DEADLINE_S / 60
         return f"no progress for {minutes:.0f} minutes; waiting for {_waiting(blocking)}"

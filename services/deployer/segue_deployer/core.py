@@ -4,9 +4,13 @@ It never chooses a node and never touches an engine: a slot that is owed a conta
 `container.requested`, one that must go gets a `container.retired`.
 """
 
+from itertools import islice
+
 from segue.core import MOST_DECISIONS, Core, Decision
 
 from segue_deployer import apps, doorkeeper, slots
+
+ANSWERS_AT_ONCE = 50  # Converting a Compose document takes milliseconds; beats must go on.
 
 
 class Deployer(Core):
@@ -20,7 +24,7 @@ class Deployer(Core):
 
     def decide(self, now: float) -> list[Decision]:
         """Say what is owed; a service stays touched until it is owed nothing."""
-        owed = list(doorkeeper.answers(self.picture))
+        owed = list(islice(doorkeeper.answers(self.picture), ANSWERS_AT_ONCE))
         asked = {request.data.get("app") for request in self.picture.state.requests.values()}
         self._due(now)
         for app_name in self._touched_apps():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from segue.envelope import Record
-from segue.events.image import ImagePulled
+from segue.events.image import ImagePulled, ImagePulling
 from segue.events.node import (
     NodeCordoned,
     NodeDegraded,
@@ -105,13 +105,23 @@ def _cordon(*, cordoned: bool) -> Callable[["Picture", Record, NodeEvent], None]
     return fold
 
 
-def pulled(picture: "Picture", _: Record, event: ImagePulled) -> None:
+def pulled(picture: "Picture", record: Record, event: ImagePulled) -> None:
     """Remember that the node has the image; forget the oldest beyond the limit."""
+    pulling(picture, record, event)
     node = picture.nodes.get(event.node)
     if node is not None:
         node.images[event.image] = None
         while len(node.images) > IMAGES_KEPT:
             del node.images[next(iter(node.images))]
+
+
+def pulling(picture: "Picture", record: Record, event: ImagePulling | ImagePulled) -> None:
+    """Count a pull as progress of the deploys that wait for it."""
+    for container in picture.on_node.get(event.node, {}).values():
+        spec = picture.spec(container)
+        if container.phase == "assigned" and spec is not None and spec.image == event.image:
+            app = picture.apps[container.app]
+            app.progressed_at = max(app.progressed_at, record.time)
 
 
 FOLDS: dict[str, Callable[["Picture", Record, Any], None]] = {
@@ -125,4 +135,5 @@ FOLDS: dict[str, Callable[["Picture", Record, Any], None]] = {
     NodeCordoned.type: _cordon(cordoned=True),
     NodeUncordoned.type: _cordon(cordoned=False),
     ImagePulled.type: pulled,
+    ImagePulling.type: pulling,
 }

@@ -17,7 +17,7 @@ import structlog
 from segue import telemetry
 from segue.bus import Bus, BusError, connect, settings
 from segue.ids import token
-from segue.shell.machine import LogReplacedError, OutdatedError
+from segue.shell.errors import LogReplacedError, OutdatedError
 
 Serve = Callable[[Bus, argparse.Namespace], Awaitable[None]]
 

@@ -22,21 +22,15 @@ from segue.events import subjects
 from segue.events.leader import LeaderElected
 from segue.ids import derived
 from segue.log import Fence, Head, Message, Outcome, Stored
+from segue.picture import Picture
 from segue.shell.commands import Append, Beat, Command, Note, Perform, Save, Say
+from segue.shell.errors import LogReplacedError, OutdatedError
 
 BEAT_EVERY_S = 0.25
 LEADER_TIMEOUT_S = 1.0
 RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
 SETTLED_KEPT = 20_000
 SNAPSHOT_EVERY_EVENTS, SNAPSHOT_EVERY_S = 10_000, 3_600.0
-
-
-class OutdatedError(Exception):
-    """Another Segue, newer than this one, wrote what this one cannot read: it must not decide."""
-
-
-class LogReplacedError(Exception):
-    """The log is not the one that was followed: it is another, or an older copy of it."""
 
 
 class Machine:
@@ -100,8 +94,12 @@ class Machine:
         """Its decisions count, as far as it knows."""
         return self.term is not None
 
-    def restore(self, snapshot: bytes) -> None:
-        """Start from a snapshot, or raise `msgspec.ValidationError` and start from nothing."""
+    def restore(self, snapshot: bytes, cluster: str) -> None:
+        """Start from this cluster's snapshot, or raise `msgspec.ValidationError` unchanged."""
+        other = Picture()
+        other.restore(snapshot)
+        if other.state.cluster not in ("", cluster):
+            raise msgspec.ValidationError(f"the snapshot is of cluster {other.state.cluster}")
         self.core.picture.restore(snapshot)
         self.read_to = self._saved_at_sequence = self.core.picture.state.sequence
         leader = self.core.picture.leaders.get(self.core.service)
@@ -124,7 +122,8 @@ class Machine:
         self.core.picture.state.cluster = head.cluster
         self.offset_s = head.time - now
         self._log_first = head.first
-        self.target = max(head.last, self.read_to)
+        if self.target is None:  # The log's end is a mark to reach, not one that moves on.
+            self.target = max(head.last, self.read_to)
         if self._was_away:
             self._was_away, self._recheck = False, True
             if self._stand_at is not None:
@@ -287,6 +286,8 @@ class Machine:
         for owed in self.core.decide(log_now):
             if not isinstance(owed, Decision):
                 commands.append(Perform(owed))
+            elif len(messages) >= MOST_DECISIONS:
+                break  # A core that acts never owes as much.
             elif owed.id in self._settled:
                 self.repeats += 1
                 text = "decided again what the log already holds"
@@ -295,7 +296,7 @@ class Machine:
                 messages.append(self._encode(owed, log_now))
         if messages:
             fence = self._leader_fence() if self.leads else self.core.fence()
-            commands.extend(self._write(messages[:MOST_DECISIONS], fence))
+            commands.extend(self._write(messages, fence))
         if self.core.wake_at is not None:
             self._wake(self.core.wake_at - (self.offset_s or 0.0))
 

@@ -15,17 +15,24 @@ import msgspec
 import structlog
 
 from segue import telemetry
-from segue.bus import Bus, BusError
+from segue.bus import (
+    Bus,
+    BusError,
+    BusTimeoutError,
+    BusUnreachableError,
+    NobodyAnswersError,
+)
 from segue.core import Core
 from segue.envelope import Record
 from segue.shell.commands import Append, Beat, Command, Note, Perform, Save, Say
+from segue.shell.errors import LogReplacedError
 from segue.shell.machine import Machine
 from segue.shell.what_if import Question, answer
 
 CLOCK_SET_EVERY_S = 30.0
 RETRY_S = 0.5
 SNAPSHOTS = "snapshots"
-SNAPSHOTS_KEPT = 200
+SNAPSHOTS_KEPT, SNAPSHOTS_TRIED = 200, 3
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("segue.shell")
 
@@ -183,27 +190,48 @@ class Pump:
         await self.bus.serve(f"rpc.{self.core.service}.what_if", handle, queue="what_if")
 
     async def _restore(self) -> None:
+        """Start from a snapshot, however long the bus is away meanwhile."""
+        while True:
+            try:
+                await self._restore_once()
+            except (BusTimeoutError, BusUnreachableError, NobodyAnswersError) as error:
+                log.warning("waits for the bus", why=str(error))
+                await anyio.sleep(RETRY_S)
+                await self.bus.until(connected=True)
+            else:
+                return
+
+    async def _restore_once(self) -> None:
         """Start from the newest snapshot that can be read; without one, from the log's start."""
         head = await self.bus.head()
-        keys = sorted((int(key) for key in await self.bus.keys(SNAPSHOTS)), reverse=True)
-        for key in keys[:3]:
+        named = [key for key in await self.bus.keys(SNAPSHOTS) if key.isdecimal()]
+        for key in sorted(map(int, named), reverse=True)[:SNAPSHOTS_TRIED]:
             if not head.first - 1 <= key <= head.last:
                 log.warning("a snapshot does not fit the log, and is not used", sequence=key)
                 continue
             data = await self.bus.get(SNAPSHOTS, str(key))
             try:
-                self.machine.restore(data or b"")
+                self.machine.restore(data or b"", head.cluster)
             except msgspec.MsgspecError as error:
                 log.warning("a snapshot is not used", sequence=key, why=str(error))
                 continue
             log.info("starts from a snapshot", sequence=key)
             return
+        if head.first > 1 and self.machine.leads:
+            raise LogReplacedError(
+                f"the log begins at {head.first} and no snapshot of what was before can be read: "
+                "leading on would forget every app; restore a snapshot, or begin with a new log"
+            )
 
     async def _save(self, command: Save) -> None:
-        await self.bus.put(SNAPSHOTS, str(command.sequence), command.data)
-        keys = sorted(int(key) for key in await self.bus.keys(SNAPSHOTS))
-        for key in keys[:-SNAPSHOTS_KEPT]:
-            await self.bus.delete(SNAPSHOTS, str(key))
+        try:
+            await self.bus.put(SNAPSHOTS, str(command.sequence), command.data)
+            keys = sorted(int(key) for key in await self.bus.keys(SNAPSHOTS) if key.isdecimal())
+            for key in keys[:-SNAPSHOTS_KEPT]:
+                await self.bus.delete(SNAPSHOTS, str(key))
+        except BusError as error:
+            log.warning("a snapshot could not be saved", why=str(error))
+            return
         log.info("saved a snapshot", sequence=command.sequence, size_bytes=len(command.data))
 
 

@@ -93,7 +93,7 @@ class Process:
         )
         if self.bus.snapshots:
             self.sim.mark("snapshot.restored")
-            self.machine.restore(self.bus.snapshots[max(self.bus.snapshots)])
+            self.machine.restore(self.bus.snapshots[max(self.bus.snapshots)], self.bus.log.cluster)
         self._waiting = []
         self.bus.join(self)
 
