@@ -151,8 +151,7 @@ def _policy(path: str) -> Policy:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def main() -> None:
-    """Run until stopped."""
+def _flags() -> argparse.ArgumentParser:
     flags = command.parser("node_runner", "Makes one host's Docker engine follow the events.")
     flags.add_argument("--node", type=_node, default=token(socket.gethostname()), metavar="NAME")
     flags.add_argument(
@@ -169,18 +168,7 @@ def main() -> None:
         metavar="KEY=VALUE",
         help="what constraints and preferences see as node.labels.KEY; may be repeated",
     )
-    flags.add_argument(
-        "--runtime",
-        default=_folder("/run/segue", "XDG_RUNTIME_DIR", "/tmp"),  # noqa: S108 — a last resort.
-        metavar="DIR",
-        help="a folder in memory, for secrets (default: %(default)s)",
-    )
-    flags.add_argument(
-        "--state",
-        default=_folder("/var/lib/segue/node", "XDG_STATE_HOME", "~/.local/state"),
-        metavar="DIR",
-        help="a folder on disk: how far the log was read (default: %(default)s)",
-    )
+    _folders(flags)
     flags.add_argument(
         "--policy",
         type=_policy,
@@ -204,7 +192,27 @@ def main() -> None:
     flags.add_argument(
         "--count", type=int, default=1, metavar="N", help="how many hollow nodes: NAME-1 to NAME-N"
     )
-    sys.exit(command.run("node_runner", flags, _serve, sys.argv[1:]))
+    return flags
+
+
+def _folders(flags: argparse.ArgumentParser) -> None:
+    flags.add_argument(
+        "--runtime",
+        default=_folder("/run/segue", "XDG_RUNTIME_DIR", "/tmp"),  # noqa: S108 — a last resort.
+        metavar="DIR",
+        help="a folder in memory, for secrets (default: %(default)s)",
+    )
+    flags.add_argument(
+        "--state",
+        default=_folder("/var/lib/segue/node", "XDG_STATE_HOME", "~/.local/state"),
+        metavar="DIR",
+        help="a folder on disk: how far the log was read (default: %(default)s)",
+    )
+
+
+def main() -> None:
+    """Run until stopped."""
+    sys.exit(command.run("node_runner", _flags(), _serve, sys.argv[1:]))
 
 
 async def _serve(bus: Bus, arguments: argparse.Namespace) -> None:
