@@ -5,7 +5,8 @@
     demo.py --images  only make the example's images, to deploy it by hand
 
 Everything is done with commands that anyone may type. Each is shown with the time it took. What
-Segue remembers meanwhile is in .segue/demo, or where `SEGUE_DEMO_DATA` says, and is removed.
+Segue remembers meanwhile is in the user's cache folder, whichever checkout this is, or where
+`SEGUE_DEMO_DATA` says, and is removed.
 """
 
 import contextlib
@@ -48,7 +49,8 @@ def main(arguments: list[str]) -> int:
     keep = bool(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupted)
-    data = pathlib.Path(os.environ.get("SEGUE_DEMO_DATA") or ROOT / ".segue" / "demo")
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    data = pathlib.Path(os.environ.get("SEGUE_DEMO_DATA") or cache / "segue" / "demo")
     os.environ["SEGUE_DATA"] = str(data)  # So no command needs a flag for it.
     os.environ.pop("NATS_URL", None)
     os.environ.pop("NATS_CONTEXT", None)
