@@ -1,7 +1,7 @@
 """Replay a recorded stretch, to see whether these cores owe what was decided then.
 
-A recorded decision is confirmed if its author's core owed it, with its id and its content, on some
-picture since its cause. That is not the newest picture before it: a leader may have read less.
+A recorded decision is confirmed if its author's core owed it, with its id, cause and content, on a
+picture since that cause. That is not the newest picture before it: a leader may have read less.
 Found are also decisions that are owed and were passed over: the leader decided another whose cause
 it had read, though this one was owed before that; or the stretch ends and it has long been owed.
 
@@ -14,12 +14,12 @@ recorded decision it shows what its author's clock did, which runs ahead of the 
 """
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from segue.core import Core, Decision
+from segue.differences import Comparison, Difference, Kind, Said, changes, content, said
 from segue.envelope import ERRORS, Envelope, Record, UnknownTypeError, Unreadable, decode
 from segue.events import Event
 from segue.events.leader import LeaderElected
@@ -32,50 +32,6 @@ AHEAD_MOST_S = 5.0  # An author's clock that ran further ahead than this is not 
 BEHIND_MOST_S = 5.0  # So long may a leader have read nothing and still decide.
 MILLISECOND_S = 0.001  # Authors write their time cut to it.
 REASON_MOST = 500
-
-Kind = Literal["other", "only then", "only now", "sooner now", "again"]
-
-
-class Said(msgspec.Struct, frozen=True):
-    """A decision as plain data."""
-
-    id: str
-    type: str
-    subject: str
-    data: dict[str, Any]
-
-
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision that is not the same now and then.
-
-    `other`: the same decision with another content. `only then`: it is not owed now. `only now`:
-    it is owed and was never decided. `sooner now`: it was decided later than another that came
-    after it now. `again`: it is owed though the log holds it.
-    """
-
-    kind: Kind
-    service: str
-    sequence: int  # Of the recorded decision; else that since which it is owed.
-    time: float
-    recorded: Said | None = None
-    now: Said | None = None
-    words: str
-
-
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """What a replay came to."""
-
-    first: int
-    last: int
-    messages: int
-    decided: dict[str, int]  # Recorded decisions, by service.
-    differences: list[Difference]
-    partial: bool = False
-
-    @property
-    def equal(self) -> bool:
-        """Everything recorded was owed, and nothing else."""
-        return not self.differences
 
 
 def replay(recording: Recording, cores: Sequence[Core]) -> Comparison:
@@ -149,12 +105,15 @@ def fold(core: Core, stored: Stored, message: Record | Unreadable) -> None:
     core.picture.unreadable(message)
 
 
+_Decided = tuple[str, Event]  # The cause's id, and the event.
+
+
 class _Owed(msgspec.Struct):
     """A decision that is owed without a break."""
 
     sequence: int
     time: float
-    event: Event
+    decided: _Decided
 
 
 class _Judge:
@@ -165,7 +124,7 @@ class _Judge:
         self.recorded: dict[str, int] = {}  # Ids of the service's decisions: sequence.
         self._source = f"/segue/{core.service}/"
         self._found: list[Difference] = []
-        self._ever: dict[str, list[Event]] = {}  # All that was owed and is not decided, by id.
+        self._ever: dict[str, list[_Decided]] = {}  # All that was owed and is not recorded, by id.
         self._owed: dict[str, _Owed] = {}
         self._passed: dict[str, tuple[_Owed, int]] = {}  # Owed before the batch that began there.
         self._again: set[str] = set()
@@ -179,8 +138,8 @@ class _Judge:
     def read(self, stored: Stored, message: Record | Unreadable) -> None:
         """Let the time go by until a message, compare it if it is a decision, fold it."""
         own = self._is_own(message)
-        said = _said_at(stored) if own else ""
-        goes_on = own and self._goes_on(stored, said, message)
+        stated = _stated_at(stored) if own else ""
+        goes_on = own and self._goes_on(stored, stated, message)
         if not goes_on:
             if self._batch is not None:
                 self._ask(self._batch[2], self._now)
@@ -188,14 +147,14 @@ class _Judge:
             self._pass_time(stored.time)
             if own:
                 self._ask(self.core.picture.state.sequence, max(self._now, stored.time))
-                self._set_clock(stored, said)
+                self._set_clock(stored, stated)
         if own:
             assert isinstance(message, Record), "what cannot be read has no author"
             begin = self._batch[1] if self._batch is not None else stored.sequence
             if not goes_on:
                 self._pass_over(message)
             self._compare(message, begin)
-            self._batch = (said, begin, stored.sequence)
+            self._batch = (stated, begin, stored.sequence)
         fold(self.core, stored, message)
         if isinstance(message, Record):
             self._sequences.setdefault(message.id, stored.sequence)
@@ -207,6 +166,8 @@ class _Judge:
     def end(self) -> list[Difference]:
         """Give all that was found."""
         if self._batch is not None:
+            cut = self._batch[1]  # The rest of the last batch may stand behind the stretch.
+            self._passed = {i: passed for i, passed in self._passed.items() if passed[1] != cut}
             self._ask(self._batch[2], self._now)
         for event_id, owed in self._owed.items():
             if self._now - owed.time >= STEADY_S:
@@ -222,15 +183,15 @@ class _Judge:
             and not isinstance(message.event, LeaderElected)
         )
 
-    def _goes_on(self, stored: Stored, said: str, message: Record | Unreadable) -> bool:
+    def _goes_on(self, stored: Stored, stated: str, message: Record | Unreadable) -> bool:
         """Tell whether a decision was made together with the one before it.
 
         Its author had decided all of them before it saw the first, so nothing is asked in between.
         """
         assert isinstance(message, Record), "what cannot be read has no author"
-        if self._batch is None or (said, stored.sequence - 1) != (self._batch[0], self._batch[2]):
+        if self._batch is None or (stated, stored.sequence - 1) != (self._batch[0], self._batch[2]):
             return False
-        return _content(message.event) in self._ever.get(message.id, ())
+        return (message.cause, content(message.event)) in self._ever.get(message.id, ())
 
     def _pass_time(self, until: float) -> None:
         while True:
@@ -240,53 +201,51 @@ class _Judge:
             self._now = wake_at
             self._ask(self.core.picture.state.sequence, wake_at)
 
-    def _set_clock(self, stored: Stored, said: str) -> None:
+    def _set_clock(self, stored: Stored, stated: str) -> None:
         """Ask at the time at which the author says it decided."""
         try:
-            time = dt.datetime.fromisoformat(said).timestamp() + MILLISECOND_S
+            time = dt.datetime.fromisoformat(stated).timestamp() + MILLISECOND_S
         except (ValueError, OverflowError):
             time = stored.time
         self._ask(self.core.picture.state.sequence, min(time, stored.time + AHEAD_MOST_S))
 
     def _ask(self, sequence: int, now: float) -> None:
         still: dict[str, _Owed] = {}
-        for decision in self.core.decide(now):
-            if not isinstance(decision, Decision):
-                continue
-            event_id, event = decision.id, _content(decision.event)
+        for event_id, decided in self._decisions(now):
             if event_id in self.recorded:
-                self._decided_again(event_id, sequence, event)
+                self._decided_again(event_id, _Owed(sequence, now, decided))
                 continue
-            self._note_owed(event_id, event)
-            since = self._owed.get(event_id)
-            still[event_id] = _Owed(
-                since.sequence if since else sequence, since.time if since else now, event
-            )
+            self._note_owed(event_id, decided)
+            since = self._owed.get(event_id) or _Owed(sequence, now, decided)
+            still[event_id] = _Owed(since.sequence, since.time, decided)
         self._owed = still
+
+    def _decisions(self, now: float) -> Iterator[tuple[str, _Decided]]:
+        for one in self.core.decide(now):
+            if isinstance(one, Decision):
+                yield one.id, (one.cause.id if one.cause else "", content(one.event))
 
     def _foresee(self, sequence: int) -> None:
         """Ask as a leader would that has read no further when the core wants to be woken."""
         wake_at = self.core.wake_at
         if wake_at is None or not self._now < wake_at <= self._now + BEHIND_MOST_S:
             return
-        for decision in self.core.decide(wake_at):
-            if isinstance(decision, Decision):
-                self._note_owed(decision.id, _content(decision.event))
+        for event_id, decided in self._decisions(wake_at):
+            if event_id not in self.recorded:
+                self._note_owed(event_id, decided)
         self._ask(sequence, self._now)
 
-    def _note_owed(self, event_id: str, event: Event) -> None:
-        if event_id not in self.recorded:
-            ever = self._ever.setdefault(event_id, [])
-            if event not in ever:
-                ever.append(event)
+    def _note_owed(self, event_id: str, decided: _Decided) -> None:
+        ever = self._ever.setdefault(event_id, [])
+        if decided not in ever:
+            ever.append(decided)
 
-    def _decided_again(self, event_id: str, sequence: int, event: Event) -> None:
+    def _decided_again(self, event_id: str, owed: _Owed) -> None:
         if event_id not in self._again:
             self._again.add(event_id)
-            now = _said(event_id, event)
             held = f"the log has held it since sequence {self.recorded[event_id]}"
             words = f"now it is decided again, though {held}"
-            self._add("again", _Owed(sequence, self._now, event), now=now, words=words)
+            self._add("again", owed, now=said(event_id, *owed.decided), words=words)
 
     def _pass_over(self, record: Record) -> None:
         """Find what was owed when this decision was made; it must be in the same batch."""
@@ -297,40 +256,36 @@ class _Judge:
 
     def _compare(self, record: Record, begin: int) -> None:
         self.recorded[record.id] = record.sequence
-        owed, event = self._ever.pop(record.id, []), _content(record.event)
-        passed = self._passed.pop(record.id, None)
-        recorded = _said(record.id, event)
-        if event not in owed:
-            current = [self._owed[record.id].event] if record.id in self._owed else owed[-1:]
-            if current:
-                now = _said(record.id, current[0])
-                words = _changes(recorded, now)
-                self._add("other", record, recorded=recorded, now=now, words=words)
-            else:
-                self._only_then(record, recorded)
-        elif passed is not None and passed[1] < begin:
-            words = (
-                f"now it is decided at sequence {passed[0].sequence}, "
-                f"{record.time - passed[0].time:.3f} s before it was"
-            )
-            self._add("sooner now", record, recorded=recorded, now=recorded, words=words)
-        self._owed.pop(record.id, None)
+        ever, decided = self._ever.pop(record.id, []), (record.cause, content(record.event))
+        owed, passed = self._owed.pop(record.id, None), self._passed.pop(record.id, None)
+        recorded = said(record.id, *decided)
+        if decided in ever:
+            if passed is not None and passed[1] < begin:
+                sooner_s = record.time - passed[0].time
+                words = f"now at sequence {passed[0].sequence}, {sooner_s:.3f} s before it was then"
+                self._add("sooner now", record, recorded=recorded, now=recorded, words=words)
+        elif ever:
+            now = said(record.id, *(owed.decided if owed else ever[-1]))
+            words = changes(recorded, now)
+            self._add("other", record, recorded=recorded, now=now, words=words)
+        else:
+            self._only_then(record, recorded)
 
     def _only_then(self, record: Record, recorded: Said) -> None:
         """Say what is decided now about the same thing, if anything is."""
         for event_id, owed in self._owed.items():
-            if owed.event.subject == recorded.subject:
-                now = _said(event_id, owed.event)
-                words = "now it has another cause; " + (_changes(recorded, now) or "else the same")
+            now = said(event_id, *owed.decided)
+            if now.subject == recorded.subject:
+                self._passed.pop(event_id, None)
+                words = changes(recorded, now) or "the same by another id"
                 self._add("other", record, recorded=recorded, now=now, words=words)
                 return
-        self._add("only then", record, recorded=recorded, words="now it is not owed")
+        self._add("only then", record, recorded=recorded, words="not decided now")
 
     def _missed(self, event_id: str, owed: _Owed, at: int) -> None:
-        why = f"it was not, though another was at {at}" if at else "it was not until the end"
-        words = f"now it is decided at sequence {owed.sequence}; {why}"
-        now = _said(event_id, owed.event)
-        self._add("only now", owed, now=now, words=words)
+        why = f"though another was at {at}" if at else "until the end"
+        words = f"now at sequence {owed.sequence}; it was not decided then, {why}"
+        self._add("only now", owed, now=said(event_id, *owed.decided), words=words)
 
     def _add(
         self,
@@ -357,37 +312,9 @@ class _Judge:
 _envelope = msgspec.json.Decoder(Envelope)
 
 
-def _said_at(stored: Stored) -> str:
+def _stated_at(stored: Stored) -> str:
     """Give the time that an author wrote on what it decided; empty if it wrote none."""
     try:
         return _envelope.decode(stored.data).time or ""
     except ERRORS:
         return ""
-
-
-def _content(event: Event) -> Event:
-    """Leave out what tells how long something took: that is measured, not decided."""
-    if "took_s" in event.__struct_fields__:
-        return msgspec.structs.replace(event, took_s=0.0)
-    return event
-
-
-def _said(event_id: str, event: Event) -> Said:
-    return Said(event_id, event.type, event.subject, msgspec.to_builtins(event))
-
-
-def _changes(recorded: Said, now: Said) -> str:
-    """Say which fields differ: then and now, where a line can hold it."""
-    names = dict.fromkeys((*recorded.data, *now.data))
-    told, named = [], []
-    for name in names:
-        then, is_ = recorded.data.get(name), now.data.get(name)
-        if then == is_:
-            continue
-        if isinstance(then, dict | list) or isinstance(is_, dict | list):
-            named.append(name)
-        else:
-            told.append(f"{name}: then {then}, now {is_}")
-    if named:
-        told.append(f"other {', '.join(named)}")
-    return "; ".join(told)

@@ -3,7 +3,7 @@
 Which cores those are is found by name when they are asked for: the command line knows no service
 and runs without any. Changed ones are imported where nothing else has been.
 
-    python -m segue_cli.deciders FILE        prints the comparison as JSON
+    python -m segue_cli.deciders FILE FOLDER        prints the comparison as JSON
 """
 
 import contextlib
@@ -15,10 +15,11 @@ from pathlib import Path
 
 import msgspec
 from segue.core import Core
+from segue.differences import Comparison
 from segue.recording import RecordingError, read
-from segue.replay import Comparison, replay
+from segue.replay import replay
 
-from segue_cli.errors import INVALID, FailedError, InvalidError, debugging
+from segue_cli.errors import INVALID, CommandError, FailedError, InvalidError, debugging
 
 DECIDING = ("deployer", "scheduler")
 _HINT = "`uv tool install 'segue[all]'` brings every service"
@@ -36,16 +37,14 @@ def compare(file: Path) -> Comparison:
 
 def compare_with(file: Path, folder: Path) -> Comparison:
     """Replay with the cores under `folder`, and the installed ones of what is not there."""
-    if not any((folder / f"segue_{service}" / "core.py").is_file() for service in DECIDING):
-        wanted = " nor ".join(f"segue_{service}/core.py" for service in DECIDING)
-        raise InvalidError(
-            f"{folder} has neither {wanted}",
-            "copy a service's package there and change the copy",
-        )
+    if not _changed(folder):
+        wanted = " nor ".join(f"segue_{service}" for service in DECIDING)
+        hint = "copy a service's package there, all of it, and change the copy"
+        raise InvalidError(f"{folder} has no package {wanted}", hint)
     file.open("rb").close()  # Whoever was asked says that it cannot be read.
     search = [str(folder.absolute()), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "segue_cli.deciders", str(file)],
+        [sys.executable, "-P", "-m", "segue_cli.deciders", str(file), search[0]],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(search)},
         stdout=subprocess.PIPE,
         stderr=None if debugging() else subprocess.PIPE,
@@ -58,6 +57,12 @@ def compare_with(file: Path, folder: Path) -> Comparison:
         hint = "SEGUE_DEBUG=1 shows where"
         raise FailedError(f"the services under {folder} cannot be replayed: {last}", hint)
     return msgspec.json.decode(done.stdout, type=Comparison)
+
+
+def _changed(folder: Path) -> list[str]:
+    """Name the services whose packages are there; a folder without `__init__.py` is none."""
+    found = {service: folder / f"segue_{service}" / "__init__.py" for service in DECIDING}
+    return [service for service, file in found.items() if file.is_file()]
 
 
 def _core(service: str) -> Core:
@@ -78,7 +83,10 @@ def _main() -> None:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # A core may print; the answer is ours.
             comparison = compare(Path(sys.argv[1]))
-    except InvalidError as error:
+        for service in _changed(folder := Path(sys.argv[2])):
+            origin = sys.modules[f"segue_{service}.core"].__file__ or ""
+            assert Path(origin).is_relative_to(folder), f"{origin} came before {folder}"
+    except CommandError as error:
         print(error, file=sys.stderr)
         sys.exit(error.code)
     sys.stdout.buffer.write(msgspec.json.encode(comparison))

@@ -38,8 +38,9 @@ async def export(
 ) -> None:
     """Write a stretch of the log to a file.
 
-    `segue replay` reads it. The file holds everything that was said, as it was said: Compose documents, environment
-    variables in them, the last lines of containers that failed. Look before you pass it on.
+    `segue replay` reads it. The file holds everything that was said, as it was said: Compose
+    documents, environment variables in them, the last lines of containers that failed. Look before
+    you pass it on.
     """
     async with connected(bus) as connection:
         head = await connection.head()

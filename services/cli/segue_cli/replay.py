@@ -10,8 +10,8 @@ import msgspec
 from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
+from segue.differences import Comparison, Difference
 from segue.events import REGISTRY
-from segue.replay import Comparison, Difference
 
 from segue_cli.amounts import count
 from segue_cli.deciders import compare, compare_with
