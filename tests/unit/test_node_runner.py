@@ -14,12 +14,14 @@ from segue.events.container import (
 )
 from segue.events.image import ImagePulled, ImagePulling
 from segue.spec import Resources, ServiceSpec
+from segue.testing.board import Board
 from segue.testing.host import FACTS, WEB, Host, web
 from segue.testing.shop import joined
 from segue_node_runner import news
 from segue_node_runner.core import NodeRunner
 from segue_node_runner.effects import (
     GiveUp,
+    GiveWay,
     Start,
     Stop,
 )
@@ -258,3 +260,13 @@ def test_a_pull_is_said_as_it_goes_and_once_when_it_is_done() -> None:
     first = host.done(pulled_s=2.0)
     second = host.done(slot=2, pulled_s=2.0)
     assert [type(said) for said in [*first, *second]].count(ImagePulled) == 1
+
+
+def test_a_runner_that_was_replaced_while_it_stood_still_gives_way() -> None:
+    core = NodeRunner("a", "old")
+    board = Board(core)
+    core.hear(FACTS, board.now)
+    board.say(joined("a", session="old"))
+    board.say(joined("a", session="new"))  # It reads both at once, when it goes on.
+    [effect] = core.decide(board.now)
+    assert effect == GiveWay(session="new")

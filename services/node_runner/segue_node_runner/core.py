@@ -95,14 +95,13 @@ class NodeRunner(Core):
         self._once.pop(record.id, None)
         event = record.event
         if isinstance(event, NodeJoined) and event.node == self.node:
-            self._usurper = event.session if self._is_other(event) else ""
+            is_other = event.session != self.session
+            self._usurper = event.session if is_other and self._has_joined else ""
+            self._has_joined = self._has_joined or not is_other
         elif isinstance(event, deploy.RemovalCompleted):
             self.yard.list_now()  # Its networks and volumes can go.
         elif isinstance(event, _ENDS) and event.node == self.node:
             self.yard.forget(Identity(event.app, event.service, event.slot, event.attempt))
-
-    def _is_other(self, event: NodeJoined) -> bool:
-        return event.session != self.session and self._has_joined
 
     def hear(self, said: Any, now: float) -> None:
         """Note what the engine has done or what an effect came to."""
@@ -140,7 +139,6 @@ class NodeRunner(Core):
                 joining = self._joining(self.yard.facts, me)
                 yield Decision(joining, me.cause if me else None, key=self.session)
             return
-        self._has_joined = True
         if not self.yard.listed:
             return
         if me.degraded:
