@@ -45,6 +45,10 @@ unit *args:
 simulate *args="200":
     {{ run }} python -m segue.testing.world {{ args }}
 
+# Kill every service at random moments of a deploy of 30, twenty times, on a real engine.
+rounds seed="1":
+    SEGUE_ROUNDS=20 SEGUE_SEED={{ seed }} {{ run }} pytest -q tests/e2e/test_faults.py -k every_service
+
 # Play one simulated cluster again: `just replay 17`.
 replay seed *args:
     {{ run }} python -m segue.testing.world --seed {{ seed }} {{ args }}

@@ -123,6 +123,9 @@ def row(name: str, times: list[float], limit: list[float] | None = None) -> dict
             "limit": statistics.median(limit),
             "ratio": statistics.median(times) / statistics.median(limit),
         }
+    limit = f"  engine {made['limit']:8.3f}  ratio {made['ratio']:5.2f}" if "ratio" in made else ""
+    spread = f"min {made['min']:8.3f}  max {made['max']:8.3f}"
+    print(f"{name:38} median {made['median']:8.3f}  {spread}{limit}", flush=True)
     return made
 
 
@@ -163,16 +166,13 @@ async def measure(engine: Engine, size: int, rounds: int, kills: int) -> list[di
 def main() -> None:
     flags = argparse.ArgumentParser()
     flags.add_argument("--smoke", action="store_true", help="tiny sizes: does it run?")
+    flags.add_argument("--size", type=int, default=30)
+    flags.add_argument("--rounds", type=int, default=3)
     flags.add_argument("--out", default="main_job.json")
     asked = flags.parse_args()
-    size, rounds, kills = (2, 1, 1) if asked.smoke else (30, 3, 20)
+    size, rounds, kills = (2, 1, 1) if asked.smoke else (asked.size, asked.rounds, 20)
     with running_engine() as engine:
         rows = anyio.run(measure, engine, size, rounds, kills)
-    for one in rows:
-        limit = f"  engine {one['limit']:8.3f}  ratio {one['ratio']:5.2f}" if "ratio" in one else ""
-        print(
-            f"{one['work']:38} median {one['median']:8.3f}  min {one['min']:8.3f}  max {one['max']:8.3f}{limit}"
-        )
     pathlib.Path(asked.out).write_text(json.dumps(rows, indent=1))
 
 
