@@ -10,7 +10,7 @@ from segue.beats import NodeBeat
 from segue.core import BusReturned, Core, Decision
 
 from segue_health_monitor import services
-from segue_health_monitor.nodes import NodeJudge
+from segue_health_monitor.nodes import SUSPECT_AFTER_S, NodeJudge
 
 
 class HealthMonitor(Core):
@@ -34,7 +34,7 @@ class HealthMonitor(Core):
         """Give the verdicts that are due."""
         if self.picture.nodes_changed:
             self.picture.nodes_changed = False
-            self._nodes.check_at = min(self._nodes.check_at, now)
+            self._nodes.check_at = min(self._nodes.check_at, now + SUSPECT_AFTER_S)
         owed = self._nodes.decide(now)
         self._due(now)
         for app, name in list(self.picture.touched):

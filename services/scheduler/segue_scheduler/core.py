@@ -6,7 +6,16 @@ something is to run or to stop.
 
 from segue.core import MOST_DECISIONS, Core, Decision
 from segue.envelope import Record
-from segue.events.container import ContainerAssigned, ContainerUnplaceable, Refusal
+from segue.events.container import (
+    ContainerAssigned,
+    ContainerHealthy,
+    ContainerStarted,
+    ContainerUnhealthy,
+    ContainerUnplaceable,
+    Refusal,
+)
+from segue.events.image import ImageEvent
+from segue.events.leader import LeaderElected
 from segue.picture import Container, Node
 from segue.picture.fold_container import revivable
 
@@ -16,6 +25,13 @@ from segue_scheduler.scores import Scale
 RUNNERS_UP = 3
 NODES_NAMED = 5
 LOOKS_AT_ONCE = 20_000  # A tenth of a second: its beats as leader must go on.
+_EVERYDAY = (  # Where a container can go is the same before and after it.
+    ContainerStarted,
+    ContainerHealthy,
+    ContainerUnhealthy,
+    ImageEvent,
+    LeaderElected,
+)
 
 
 class Scheduler(Core):
@@ -30,9 +46,9 @@ class Scheduler(Core):
         self._refused: dict[object, list[Refusal]] = {}  # By what equal containers have in common.
 
     def fold(self, record: Record) -> None:
-        """Correct the picture; any news may open or close a place."""
+        """Correct the picture; what is no everyday news may open or close a place."""
         super().fold(record)
-        self._stale = True
+        self._stale = self._stale or not isinstance(record.event, _EVERYDAY)
 
     def decide(self, now: float) -> list[Decision]:
         """Place what waits, oldest first; each decision counts for the next.
