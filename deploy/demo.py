@@ -134,11 +134,19 @@ def _owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
+def show_what_happened() -> None:
+    """Leave what tells why, before all is cleaned up."""
+    run("docker", "ps", "--all")
+    run("segue", "why", "shop/web.2", table=True)
+    run("segue", "events", "-n", "30", table=True)
+
+
 def wait_for_replacement(killed: str) -> None:
     """Wait until another container fills the victim's slot and runs."""
     end = time.monotonic() + PATIENCE_S
     while engine_id(VICTIM) in ("", killed):
         if time.monotonic() > end:
+            show_what_happened()
             raise StepError(f"{VICTIM} was not replaced within {PATIENCE_S:.0f} s")
         time.sleep(0.02)
 
@@ -149,6 +157,7 @@ def wait_for_health() -> None:
     template = "{{.State.Health.Status}}"
     while captured("docker", "inspect", "--format", template, VICTIM).strip() != "healthy":
         if time.monotonic() > end:
+            show_what_happened()
             raise StepError(f"{VICTIM} did not become healthy within {PATIENCE_S:.0f} s")
         time.sleep(0.02)
 
