@@ -47,7 +47,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "revision": COUNTS,
     "slot": COUNTS,
     "attempt": COUNTS,
-    "replicas": st.sampled_from([-1, 0, 1, 3, 1 << 40]),
+    "replicas": st.sampled_from([-1, 0, 1, 3, 3_000]),
     "refused": st.lists(st.builds(Refusal, reason=st.just("r"), count=COUNTS), max_size=2),
     "labels": st.sampled_from([{}, {"zone": "z1"}, {"role": "manager"}]),
     "platform": st.sampled_from(["linux/amd64", "", "x", "a/b/c/d"]),
@@ -82,7 +82,6 @@ def any_event(kind: type[Event]) -> st.SearchStrategy[Event]:
     return st.fixed_dictionaries(fields).map(lambda told: kind(**told))
 
 
-EVENTS = st.lists(st.sampled_from(sorted(REGISTRY)).flatmap(lambda name: any_event(REGISTRY[name])))
 CONTENT = [any_event(kind) for name, kind in sorted(REGISTRY.items())]
 EVENTS = st.lists(st.one_of(CONTENT), min_size=10, max_size=60)
 
