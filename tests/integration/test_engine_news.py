@@ -55,7 +55,9 @@ async def test_memory_is_named_as_the_cause_of_death(
     limits = {"HostConfig": {"Memory": 8 << 20, "MemorySwap": 8 << 20}}
     async with watched(node_engine, cluster) as news:
         await next_news(news)
-        await node_engine.start(order(["sh", "-c", "tail /dev/zero"], container=limits), nothing)
+        # The engine learns nothing of what is killed before it looks, some ms after the start.
+        greedy = order(["sh", "-c", "sleep 0.5; tail /dev/zero"], container=limits)
+        await node_engine.start(greedy, nothing)
         while not isinstance(died := await next_news(news), Died):
             pass
         assert died.oom
