@@ -123,9 +123,11 @@ def row(name: str, times: list[float], limit: list[float] | None = None) -> dict
             "limit": statistics.median(limit),
             "ratio": statistics.median(times) / statistics.median(limit),
         }
-    limit = f"  engine {made['limit']:8.3f}  ratio {made['ratio']:5.2f}" if "ratio" in made else ""
+    compared = (
+        f"  engine {made['limit']:8.3f}  ratio {made['ratio']:5.2f}" if "ratio" in made else ""
+    )
     spread = f"min {made['min']:8.3f}  max {made['max']:8.3f}"
-    print(f"{name:38} median {made['median']:8.3f}  {spread}{limit}", flush=True)
+    print(f"{name:38} median {made['median']:8.3f}  {spread}{compared}", flush=True)
     return made
 
 
