@@ -133,7 +133,7 @@ def _words(container: Container) -> str:
 def _waiting(blocking: list[Blocking]) -> str:
     if not blocking:
         return "containers that are to stop"
-    name, _, container = blocking[0]
+    name, _, container = min(blocking, key=_telling)
     more = f" and {len(blocking) - 1} more" if len(blocking) > 1 else ""
     if container is None:
         return f"{name} (its dependencies are not there yet){more}"
@@ -141,6 +141,14 @@ def _waiting(blocking: list[Blocking]) -> str:
         reasons = "; ".join(f"{r.count} x {r.reason}" for r in container.refused)
         return f"{name} (no node can take it: {reasons}){more}"
     return f"{name} ({container.phase} on {container.node or 'no node'}){more}"
+
+
+def _telling(blocking: Blocking) -> int:
+    """Rank what holds up a deploy: a slot that waits for others says least."""
+    container = blocking[2]
+    if container is None:
+        return 2
+    return 0 if container.refused else 1
 
 
 def _cause(app: App, blocking: list[Blocking]) -> Cause:

@@ -30,7 +30,6 @@ from segue.events.node import (
 from segue.events.scale import ScaleAccepted, ScaleRejected, ScaleRequested
 from segue.picture import Picture, Request
 
-SPEC_MOST_BYTES = 800_000  # A message of the log holds 1,000,000.
 REPLICAS_MOST = 100_000
 
 
@@ -55,25 +54,15 @@ def answers(picture: Picture) -> Iterator[Decision]:
 def _deploy(picture: Picture, request: Request) -> Event:
     asked = msgspec.convert(request.data, DeployRequested)
     result = convert(asked.compose, app=asked.app)
-    problems = list(result.problems)
-    if result.spec is not None and not problems:
-        size = len(msgspec.json.encode(result.spec))
-        if size <= SPEC_MOST_BYTES:
-            app = picture.apps.get(asked.app)
-            return DeployAccepted(
-                app=asked.app,
-                revision=app.revision + 1 if app else 1,
-                spec=result.spec,
-                notes=list(result.notes),
-            )
-        problems = [
-            Problem(
-                where="services",
-                what=f"the app takes {size:,} bytes; at most {SPEC_MOST_BYTES:,} fit in an event",
-                hint="split it into several apps",
-            )
-        ]
-    return DeployRejected(app=asked.app, problems=problems)
+    if result.spec is None or result.problems:
+        return DeployRejected(app=asked.app, problems=list(result.problems))
+    app = picture.apps.get(asked.app)
+    return DeployAccepted(
+        app=asked.app,
+        revision=app.revision + 1 if app else 1,
+        spec=result.spec,
+        notes=list(result.notes),
+    )
 
 
 def _removal(picture: Picture, request: Request) -> Event:
