@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from segue.testing.engine import Engine
+from segue.testing.engine import Engine, PrivateEngine
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,6 +15,9 @@ ROOT = Path(__file__).parents[2]
 def test_the_demo_shows_a_container_killed_replaced_and_explained(
     docker_engine: Engine, tmp_path: Path
 ) -> None:
+    if isinstance(docker_engine, PrivateEngine):  # Dead attempts of other tests' `shop` have names.
+        for cluster in {found["Labels"]["segue.cluster"] for found in docker_engine.containers()}:
+            docker_engine.clear(cluster)
     environ = os.environ | {
         "DOCKER_HOST": docker_engine.url,
         "SEGUE_DEMO_DATA": str(tmp_path / "d"),

@@ -180,10 +180,11 @@ async def test_a_runner_stops_at_once_whatever_it_waits_for(
 async def test_a_node_that_was_declared_lost_joins_again_and_keeps_what_runs(host: OneNode) -> None:
     await host.deploy()
     await host.up()
-    await host.cluster.say(NodeLost(node=NODE, silent_s=3.0))
     head = await host.cluster.head()
-    joined = (await host.cluster.wait_event(NodeJoined, after=head)).event
-    assert joined.lost_seq == head
+    await host.cluster.say(NodeLost(node=NODE, silent_s=3.0))
+    lost = await host.cluster.wait_event(NodeLost, after=head)
+    joined = (await host.cluster.wait_event(NodeJoined, after=lost.sequence)).event
+    assert joined.lost_seq == lost.sequence
     assert [held.running for held in joined.inventory] == [True]
     await host.retire()
     await host.cluster.wait_event(ContainerStopped)
