@@ -2,17 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, aclosing
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import pytest
 from anyio.pytest_plugin import FreePortFactory
-from segue.bus import Bus, Plan, Settings, connect
+from segue.bus import Bus, BusError, Plan, Settings, connect
 from segue.log import Fence, Message, Outcome, Stored
 from segue.testing.nats_server import NatsServer
 
+T = TypeVar("T")
 ELECTED = "leader.elected.scheduler"
 
 
@@ -46,9 +48,18 @@ async def insist(bus: Bus, messages: list[Message], fence: Fence | None) -> Outc
     return outcome
 
 
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again whenever the server that was asked has died."""
+    while True:
+        try:
+            return await ask()
+        except BusError:
+            await asyncio.sleep(0.05)
+
+
 async def stand(bus: Bus, name: str) -> int | None:
     """Stand for election once, against the newest leader; gives the term if it is won."""
-    newest = await bus.last(ELECTED)
+    newest = await patiently(lambda: bus.last(ELECTED))
     fence = Fence(ELECTED, newest.sequence if newest else 0)
     outcome = await insist(bus, [Message(ELECTED, name, b"")], fence)
     return outcome.sequence if outcome.kind == "stored" else None
@@ -85,8 +96,10 @@ class Cell:
         async with aclosing(self.bus.follow(0)) as stretches:
             async for stretch in stretches:
                 self.seen.extend(stretch.messages)
-                if self.done.is_set() and stretch.upto >= (await self.bus.head()).last:
-                    return
+                if self.done.is_set():
+                    head = await patiently(self.bus.head)
+                    if stretch.upto >= head.last:
+                        return
 
     async def check(self) -> None:
         """Compare what is stored with what was promised."""
