@@ -129,10 +129,11 @@ async def test_a_dead_attempt_makes_way_and_keeps_its_log(
     await ended(node_engine, "shop.web.1")
     second = await node_engine.start(order(attempt=2), nothing)
     assert second.found.name == "shop.web.1"
-    past = await node_engine.find("shop.web.1.1")
+    past = await node_engine.find_attempt(cluster, order().identity)
     assert past is not None
     assert past.engine_id == first.found.engine_id
-    assert await streams.tail(node_engine.calls, "shop.web.1.1") == ["one"]
+    assert past.name == f"shop.web.1.1.{past.engine_id[:12]}"
+    assert await streams.tail(node_engine.calls, past.engine_id) == ["one"]
     await node_engine.remove(past.engine_id)
     await node_engine.remove(past.engine_id)
     left = [one.engine_id for one in await node_engine.list_ours(cluster)]
@@ -260,3 +261,19 @@ async def test_an_engine_that_works_is_well(
     assert (await condition(node_engine.calls, cluster)).state == "well"
     await node_engine.start(order(), nothing)
     assert (await condition(node_engine.calls, cluster)).state == "well"
+
+
+async def test_another_clusters_dead_container_blocks_no_replacement(
+    node_engine: Engine, order: Orders, docker_engine: RealEngine
+) -> None:
+    """A log that began anew leaves dead containers under the names that its successor uses."""
+    first = await node_engine.start(order(["true"]), nothing)
+    await ended(node_engine, first.found.engine_id)
+    taken = f"{first.found.name}.1"
+    body = {"Image": order().runs.image, "Cmd": ["true"]}
+    foreign = docker_engine.ask("POST", "/containers/create", body, name=taken)["Id"]
+    try:
+        second = await node_engine.start(order(attempt=2), nothing)
+        assert second.found.runs
+    finally:
+        docker_engine.ask("DELETE", f"/containers/{foreign}", force=1)

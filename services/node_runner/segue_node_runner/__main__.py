@@ -60,7 +60,7 @@ async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
     version = importlib.metadata.version("segue-node-runner")
     try:
         async with anyio.create_task_group() as tasks:
-            await tasks.start(Desk(bus, engine, node, session).serve)
+            await tasks.start(Desk(bus, engine, head.cluster, node, session).serve)
             tasks.start_soon(_beat, bus, node, session)
             tasks.start_soon(_remember, memory, pump)
             async with actor.watching(head.cluster, version):

@@ -28,8 +28,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("segue.node_runner")
 class Desk:
     """What a node answers."""
 
-    def __init__(self, bus: Bus, engine: Engine, node: str, session: str) -> None:
-        self.bus, self.engine, self.node, self.session = bus, engine, node, session
+    def __init__(self, bus: Bus, engine: Engine, cluster: str, node: str, session: str) -> None:
+        self.bus, self.engine, self.cluster = bus, engine, cluster
+        self.node, self.session = node, session
 
     async def serve(
         self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
@@ -63,7 +64,7 @@ class Desk:
         wanted = Identity(asked.app, asked.service, asked.slot, asked.attempt or 0)
         found = await self.engine.find(wanted.slot_name)
         if asked.attempt is not None and (found is None or found.identity != wanted):
-            found = await self.engine.find(wanted.past_name)
+            found = await self.engine.find_attempt(self.cluster, wanted)
         if found is None:
             name = f"{asked.app}/{asked.service}.{asked.slot}"
             which = "" if asked.attempt is None else f", attempt {asked.attempt}"

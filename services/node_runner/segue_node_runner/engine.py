@@ -183,7 +183,8 @@ class Engine:
         if there.runs:
             words = f"attempt {there.identity.attempt} of {name} still runs here"
             raise EngineError("conflict", words)
-        past = there.identity.past_name
+        # With a part of its own id: another cluster's dead attempt may have the plain name.
+        past = f"{there.identity.past_name}.{there.engine_id[:12]}"
         await self.calls.quick(lambda api: api.rename(there.engine_id, past))
         return None
 
@@ -250,6 +251,11 @@ class Engine:
         """Give the engine's own description of a container."""
         found: dict[str, Any] = await self.calls.quick(lambda api: api.inspect_container(container))
         return found
+
+    async def find_attempt(self, cluster: str, identity: labels.Identity) -> Found | None:
+        """Look at a container by what its labels say, whatever its name is by now."""
+        ours = await self.list_ours(cluster)
+        return next((found for found in ours if found.identity == identity), None)
 
     async def list_ours(self, cluster: str) -> list[Found]:
         """List the cluster's containers on this engine, ended ones too, by slot and attempt."""

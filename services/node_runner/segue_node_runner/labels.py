@@ -35,7 +35,7 @@ class Identity(msgspec.Struct, frozen=True):
 
     @property
     def past_name(self) -> str:
-        """The engine's name for it once a newer container fills the slot."""
+        """What it is called once a newer container fills the slot; the engine adds its id."""
         return f"{self.slot_name}.{self.attempt}"
 
 
