@@ -22,7 +22,7 @@ from segue.events.deploy import DeployAccepted, RemovalAccepted
 from segue.events.node import NodeRecovered, NodeUncordonRequested
 from segue.events.scale import ScaleAccepted
 from segue.picture import Picture
-from segue.picture.picture import Key
+from segue.picture.indexed import Key
 from segue.testing.fleet import Fleet
 from segue.testing.histories import CPU_MILLICORES, JOB, KINDS, Act, happen, hosts
 from segue.testing.shop import plain

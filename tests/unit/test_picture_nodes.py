@@ -7,7 +7,12 @@ import pytest
 from segue.envelope import Cause, Record, Unreadable
 from segue.events import Event
 from segue.events.container import ContainerRequested, ContainerStopped
-from segue.events.deploy import DeployRequested, RemovalAccepted, RemovalCompleted
+from segue.events.deploy import (
+    DeployRequested,
+    RemovalAccepted,
+    RemovalCompleted,
+    RemovalRequested,
+)
 from segue.events.event import EventRejected
 from segue.events.image import ImagePulled
 from segue.events.leader import LeaderElected
@@ -298,3 +303,18 @@ def test_a_follower_that_sees_only_its_nodes_events_knows_what_it_is_to_run() ->
     assert container.phase == "started"
     assert own.spec(container) == WEB
     assert container.cause == Cause(made.log[-1].id, made.log[-1].correlation)
+
+
+def test_what_was_never_counted_on_a_node_is_not_taken_off_again() -> None:
+    """An order that crosses its app's removal is of a revision that nobody has any more."""
+    shop = Shop(Deployer(), nodes="a")
+    web = ServiceSpec(image="w", resources=Resources(cpu_millicores=500))
+    shop.say(accepted(web=web))
+    (asked,) = shop.settle()
+    assert isinstance(asked, ContainerRequested)
+    shop.say(RemovalRequested(app="shop"))
+    shop.up(*shop.settle())
+    shop.assign(asked)
+    shop.deploy(web=web)
+    assert [c.attempt for c in shop.picture.on_node["a"].values()] == [2]
+    assert shop.picture.used["a"].cpu_millicores == 500

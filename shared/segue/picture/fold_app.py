@@ -4,7 +4,7 @@ A fold takes an event for granted; whether it was right to publish it is its aut
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -31,11 +31,9 @@ from segue.events.node import (
 )
 from segue.events.scale import ScaleAccepted, ScaleRejected, ScaleRequested
 from segue.events.service import ServiceFlapping, ServiceSteady
+from segue.picture.indexed import Indexed
 from segue.picture.state import App, Leader, Request, Service
 from segue.spec import ServiceSpec, digest
-
-if TYPE_CHECKING:
-    from segue.picture.picture import Picture
 
 ANSWERED_KEPT = 1_000
 ANSWERS = frozenset(
@@ -54,7 +52,7 @@ ANSWERS = frozenset(
 )
 
 
-def request(picture: "Picture", record: Record, event: Any) -> None:
+def request(picture: Indexed, record: Record, event: Any) -> None:
     """Keep a request until its answer; one that comes again is the same request."""
     if record.id in picture.state.answered or record.id in picture.state.requests:
         return
@@ -68,7 +66,7 @@ def request(picture: "Picture", record: Record, event: Any) -> None:
     )
 
 
-def answer(picture: "Picture", record: Record) -> None:
+def answer(picture: Indexed, record: Record) -> None:
     """Close the request that an answer names as its cause."""
     state = picture.state
     if record.event.type in ANSWERS and state.requests.pop(record.cause, None) is not None:
@@ -77,7 +75,7 @@ def answer(picture: "Picture", record: Record) -> None:
             del state.answered[next(iter(state.answered))]
 
 
-def deploy_accepted(picture: "Picture", record: Record, event: DeployAccepted) -> None:
+def deploy_accepted(picture: Indexed, record: Record, event: DeployAccepted) -> None:
     """Take a revision as what the app must become."""
     app = picture.apps.get(event.app)
     if app is None:
@@ -126,21 +124,21 @@ def forget_specs(app: App) -> None:
     app.specs = {revision: spec for revision, spec in app.specs.items() if revision in kept}
 
 
-def deploy_completed(picture: "Picture", record: Record, event: DeployCompleted) -> None:
+def deploy_completed(picture: Indexed, record: Record, event: DeployCompleted) -> None:
     """Note that the revision is up."""
     app = picture.apps.get(event.app)
     if app and app.revision == event.revision and app.phase in ("deploying", "failed"):
         app.phase, app.settled_at, app.reason = "running", record.time, ""
 
 
-def deploy_failed(picture: "Picture", record: Record, event: DeployFailed) -> None:
+def deploy_failed(picture: Indexed, record: Record, event: DeployFailed) -> None:
     """Note that the revision did not come up."""
     app = picture.apps.get(event.app)
     if app and app.revision == event.revision and app.phase == "deploying":
         app.phase, app.settled_at, app.reason = "failed", record.time, event.reason
 
 
-def removal_accepted(picture: "Picture", record: Record, event: RemovalAccepted) -> None:
+def removal_accepted(picture: Indexed, record: Record, event: RemovalAccepted) -> None:
     """Want nothing of the app any more."""
     app = picture.apps.get(event.app)
     if app is None:
@@ -155,7 +153,7 @@ def removal_accepted(picture: "Picture", record: Record, event: RemovalAccepted)
         picture.touch(app.name, service.name)
 
 
-def removal_completed(picture: "Picture", record: Record, event: RemovalCompleted) -> None:
+def removal_completed(picture: Indexed, record: Record, event: RemovalCompleted) -> None:
     """Keep of the app only what counts on: its revision and its slots' attempts."""
     app = picture.apps.get(event.app)
     if app is None or app.phase != "removing":
@@ -177,10 +175,10 @@ def removal_completed(picture: "Picture", record: Record, event: RemovalComplete
     app.specs = {revision: spec for revision, spec in app.specs.items() if revision in running}
     if not running:
         for service in app.services.values():
-            service.spec = ServiceSpec(image=service.spec.image)
+            service.spec, service.digest = ServiceSpec(image=service.spec.image), ""
 
 
-def scale_accepted(picture: "Picture", record: Record, event: ScaleAccepted) -> None:
+def scale_accepted(picture: Indexed, record: Record, event: ScaleAccepted) -> None:
     """Want another number of slots."""
     app = picture.apps.get(event.app)
     service = picture.service(event.app, event.service)
@@ -193,31 +191,31 @@ def scale_accepted(picture: "Picture", record: Record, event: ScaleAccepted) -> 
         picture.touch(event.app, event.service)
 
 
-def service_flapping(picture: "Picture", record: Record, event: ServiceFlapping) -> None:
+def service_flapping(picture: Indexed, record: Record, event: ServiceFlapping) -> None:
     """Note that a service's slot fails again and again."""
     service = picture.service(event.app, event.service)
     if service is not None and not service.flapping_since:
         service.flapping_since, service.flapping_cause = record.time, record.as_cause()
 
 
-def service_steady(picture: "Picture", _: Record, event: ServiceSteady) -> None:
+def service_steady(picture: Indexed, _: Record, event: ServiceSteady) -> None:
     """Note that a service has been quiet long enough."""
     service = picture.service(event.app, event.service)
     if service is not None:
         service.flapping_since, service.flapping_cause = 0.0, None
 
 
-def leader_elected(picture: "Picture", record: Record, event: LeaderElected) -> None:
+def leader_elected(picture: Indexed, record: Record, event: LeaderElected) -> None:
     """Take the newest election as what counts."""
     picture.leaders[event.service] = Leader(event.instance, record.sequence, record.time)
 
 
-def event_rejected(picture: "Picture", _: Record, event: EventRejected) -> None:
+def event_rejected(picture: Indexed, _: Record, event: EventRejected) -> None:
     """Drop an unreadable message: it has its record now."""
     picture.state.unreadable.pop(event.sequence, None)
 
 
-FOLDS: dict[str, Callable[["Picture", Record, Any], None]] = {
+FOLDS: dict[str, Callable[[Indexed, Record, Any], None]] = {
     DeployRequested.type: request,
     RemovalRequested.type: request,
     ScaleRequested.type: request,

@@ -5,7 +5,7 @@ the picture does not know is taken as far as it tells (a runner follows only its
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from segue.envelope import Record
 from segue.events.container import (
@@ -22,17 +22,15 @@ from segue.events.container import (
     ContainerUnhealthy,
     ContainerUnplaceable,
 )
+from segue.picture.indexed import Indexed
 from segue.picture.state import RANK, UP, Container, Phase, Slot
-
-if TYPE_CHECKING:
-    from segue.picture.picture import Picture
 
 TRUSTED_AFTER_S = 60.0  # A container that was up this long did not begin badly.
 ENDS_KEPT = 32
 NODE_FAILURES_KEPT = 10
 
 
-def requested(picture: "Picture", record: Record, event: ContainerRequested) -> None:
+def requested(picture: Indexed, record: Record, event: ContainerRequested) -> None:
     """Open an attempt; what filled the slot until now is leaving."""
     slot = _slot(picture, event)
     if slot is None or event.attempt <= slot.attempt:
@@ -57,7 +55,7 @@ def requested(picture: "Picture", record: Record, event: ContainerRequested) -> 
     picture.touch(event.app, event.service)
 
 
-def _slot(picture: "Picture", event: ContainerEvent) -> Slot | None:
+def _slot(picture: Indexed, event: ContainerEvent) -> Slot | None:
     service = picture.service(event.app, event.service)
     if service is None:
         return None
@@ -67,7 +65,7 @@ def _slot(picture: "Picture", event: ContainerEvent) -> Slot | None:
     return slot
 
 
-def _fill(picture: "Picture", slot: Slot, made: Container) -> None:
+def _fill(picture: Indexed, slot: Slot, made: Container) -> None:
     old = slot.container
     if old is not None:
         picture.pending.pop(old.key, None)
@@ -80,7 +78,7 @@ def _fill(picture: "Picture", slot: Slot, made: Container) -> None:
     slot.container, slot.attempt = made, made.attempt
 
 
-def assigned(picture: "Picture", record: Record, event: ContainerAssigned) -> None:
+def assigned(picture: Indexed, record: Record, event: ContainerAssigned) -> None:
     """Give a container its node: whatever else was decided meanwhile, that node will start it.
 
     Deployer and scheduler decide side by side, so an attempt may be retired while it has no node
@@ -108,7 +106,7 @@ def assigned(picture: "Picture", record: Record, event: ContainerAssigned) -> No
     picture.touch(event.app, event.service)
 
 
-def _unheard(picture: "Picture", record: Record, event: ContainerAssigned) -> Container | None:
+def _unheard(picture: Indexed, record: Record, event: ContainerAssigned) -> Container | None:
     """Make the container of an assignment whose request is not known here (any more)."""
     slot = _slot(picture, event)
     if slot is None:
@@ -131,7 +129,7 @@ def _unheard(picture: "Picture", record: Record, event: ContainerAssigned) -> Co
     return made
 
 
-def unplaceable(picture: "Picture", record: Record, event: ContainerUnplaceable) -> None:
+def unplaceable(picture: Indexed, record: Record, event: ContainerUnplaceable) -> None:
     """Note why a container waits."""
     container = picture.container(event.app, event.service, event.slot, event.attempt)
     if container is not None and container.phase == "requested":
@@ -139,7 +137,7 @@ def unplaceable(picture: "Picture", record: Record, event: ContainerUnplaceable)
         picture.touch(event.app, event.service)
 
 
-def _move(picture: "Picture", record: Record, event: Any, phase: Phase) -> Container | None:
+def _move(picture: Indexed, record: Record, event: Any, phase: Phase) -> Container | None:
     """Move a container forward on the node that speaks of it; None when this is old news."""
     container = picture.container(event.app, event.service, event.slot, event.attempt)
     if container is None or container.ended or RANK[phase] < RANK[container.phase]:
@@ -151,7 +149,7 @@ def _move(picture: "Picture", record: Record, event: Any, phase: Phase) -> Conta
     return container
 
 
-def started(picture: "Picture", record: Record, event: ContainerStarted) -> None:
+def started(picture: Indexed, record: Record, event: ContainerStarted) -> None:
     """Note that the engine runs it. Being adopted does not change since when."""
     container = _move(picture, record, event, "started")
     if container is not None:
@@ -160,13 +158,13 @@ def started(picture: "Picture", record: Record, event: ContainerStarted) -> None
         _progress(picture, container, record)
 
 
-def _progress(picture: "Picture", container: Container, record: Record) -> None:
+def _progress(picture: Indexed, container: Container, record: Record) -> None:
     app = picture.apps.get(container.app)
     if app is not None:
         app.progressed_at, app.progress = record.time, record.as_cause()
 
 
-def healthy(picture: "Picture", record: Record, event: ContainerHealthy) -> None:
+def healthy(picture: Indexed, record: Record, event: ContainerHealthy) -> None:
     """Note that its health check passes."""
     container = _move(picture, record, event, "healthy")
     if container is not None:
@@ -176,7 +174,7 @@ def healthy(picture: "Picture", record: Record, event: ContainerHealthy) -> None
         _progress(picture, container, record)
 
 
-def unhealthy(picture: "Picture", record: Record, event: ContainerUnhealthy) -> None:
+def unhealthy(picture: Indexed, record: Record, event: ContainerUnhealthy) -> None:
     """Note that its health check fails."""
     container = _move(picture, record, event, "unhealthy")
     slot = picture.slot(event.app, event.service, event.slot)
@@ -186,7 +184,7 @@ def unhealthy(picture: "Picture", record: Record, event: ContainerUnhealthy) -> 
         container.streak, container.message, container.healthy_at = event.streak, event.output, 0.0
 
 
-def failed(picture: "Picture", record: Record, event: ContainerFailed) -> None:
+def failed(picture: Indexed, record: Record, event: ContainerFailed) -> None:
     """End it; count the failure against its slot and its node."""
     container = _end_by_itself(picture, record, event, "failed")
     if container is None:
@@ -204,7 +202,7 @@ def failed(picture: "Picture", record: Record, event: ContainerFailed) -> None:
         node.failures[name] = [*node.failures.get(name, [])[-NODE_FAILURES_KEPT + 1 :], record.time]
 
 
-def finished(picture: "Picture", record: Record, event: ContainerFinished) -> None:
+def finished(picture: Indexed, record: Record, event: ContainerFinished) -> None:
     """End it with success."""
     container = _end_by_itself(picture, record, event, "finished")
     if container is not None:
@@ -216,7 +214,7 @@ def finished(picture: "Picture", record: Record, event: ContainerFinished) -> No
 
 
 def _end_by_itself(
-    picture: "Picture", record: Record, event: ContainerFailed | ContainerFinished, phase: Phase
+    picture: Indexed, record: Record, event: ContainerFailed | ContainerFinished, phase: Phase
 ) -> Container | None:
     known = picture.container(event.app, event.service, event.slot, event.attempt)
     up_at = _up_since(picture, known) if known is not None else 0.0
@@ -232,7 +230,7 @@ def _end_by_itself(
     return container
 
 
-def _up_since(picture: "Picture", container: Container) -> float:
+def _up_since(picture: Indexed, container: Container) -> float:
     """Give since when it does its work; 0 if it does not. With a health check that is its word."""
     spec = picture.spec(container)
     if spec is not None and spec.health is not None:
@@ -244,13 +242,13 @@ def _trusted(up_at: float, now: float) -> bool:
     return up_at > 0 and now - up_at >= TRUSTED_AFTER_S
 
 
-def _attempts(picture: "Picture", event: ContainerEvent) -> int:
+def _attempts(picture: Indexed, event: ContainerEvent) -> int:
     """Give how many ends the restart policy must be able to count."""
     service = picture.service(event.app, event.service)
     return (service.spec.restart.max_attempts or 0) if service else 0
 
 
-def stopped(picture: "Picture", record: Record, event: ContainerStopped) -> None:
+def stopped(picture: Indexed, record: Record, event: ContainerStopped) -> None:
     """End it as asked."""
     container = _move(picture, record, event, "stopped")
     if container is not None:
@@ -259,7 +257,7 @@ def stopped(picture: "Picture", record: Record, event: ContainerStopped) -> None
         _progress(picture, container, record)
 
 
-def _end(picture: "Picture", container: Container, time: float) -> None:
+def _end(picture: Indexed, container: Container, time: float) -> None:
     container.ended_at = time
     picture.vacate(container)
     slot = picture.slot(container.app, container.service, container.slot)
@@ -267,7 +265,7 @@ def _end(picture: "Picture", container: Container, time: float) -> None:
         slot.leaving.pop(container.attempt, None)
 
 
-def retired(picture: "Picture", record: Record, event: ContainerRetired) -> None:
+def retired(picture: Indexed, record: Record, event: ContainerRetired) -> None:
     """Want it gone. Without a node it is gone at once, and an older one may fill the slot again.
 
     A retirement that does not name its node was decided before the assignment was seen: the node's
@@ -296,7 +294,7 @@ def retired(picture: "Picture", record: Record, event: ContainerRetired) -> None
             slot.container = slot.leaving.pop(revived.attempt)
 
 
-def revivable(picture: "Picture", slot: Slot) -> Container | None:
+def revivable(picture: Indexed, slot: Slot) -> Container | None:
     """Find the container that still runs though it had been given up: its node came back."""
     alive = [
         container
@@ -306,7 +304,7 @@ def revivable(picture: "Picture", slot: Slot) -> Container | None:
     return max(alive, key=lambda container: container.attempt, default=None)
 
 
-FOLDS: dict[str, Callable[["Picture", Record, Any], None]] = {
+FOLDS: dict[str, Callable[[Indexed, Record, Any], None]] = {
     ContainerRequested.type: requested,
     ContainerAssigned.type: assigned,
     ContainerUnplaceable.type: unplaceable,

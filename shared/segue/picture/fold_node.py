@@ -5,7 +5,7 @@ counts as gone is derived (`Picture.is_gone`), so a node's return needs no repai
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from segue.envelope import Record
 from segue.events.image import ImagePulled, ImagePulling
@@ -21,15 +21,13 @@ from segue.events.node import (
     NodeSuspected,
     NodeUncordoned,
 )
+from segue.picture.indexed import Indexed
 from segue.picture.state import Node
-
-if TYPE_CHECKING:
-    from segue.picture.picture import Picture
 
 IMAGES_KEPT = 300
 
 
-def joined(picture: "Picture", record: Record, event: NodeJoined) -> None:
+def joined(picture: Indexed, record: Record, event: NodeJoined) -> None:
     """Know the node as its runner describes it now."""
     node = picture.nodes.get(event.node)
     if node is None:
@@ -41,14 +39,14 @@ def joined(picture: "Picture", record: Record, event: NodeJoined) -> None:
     _judge(picture, record, node, "up")
 
 
-def _judge(picture: "Picture", record: Record, node: Node, phase: Any) -> None:
+def _judge(picture: Indexed, record: Record, node: Node, phase: Any) -> None:
     node.phase, node.changed_at = phase, record.time
     for container in picture.on_node.get(node.name, {}).values():
         picture.touch(container.app, container.service)
     _fitness_changed(picture, record, node)
 
 
-def _fitness_changed(picture: "Picture", record: Record, node: Node) -> None:
+def _fitness_changed(picture: Indexed, record: Record, node: Node) -> None:
     """Note that the node may be of other use now: a global service may owe it a slot."""
     node.cause = record.as_cause()
     picture.nodes_changed = True
@@ -58,10 +56,10 @@ def _fitness_changed(picture: "Picture", record: Record, node: Node) -> None:
                 picture.touch(app.name, service.name)
 
 
-def _phase(phase: str, *after: str) -> Callable[["Picture", Record, NodeEvent], None]:
+def _phase(phase: str, *after: str) -> Callable[[Indexed, Record, NodeEvent], None]:
     """Fold a verdict on a node that is still as the verdict found it; only joining undoes it."""
 
-    def fold(picture: "Picture", record: Record, event: NodeEvent) -> None:
+    def fold(picture: Indexed, record: Record, event: NodeEvent) -> None:
         node = picture.nodes.get(event.node)
         if node is None or node.phase not in after:
             return
@@ -72,14 +70,14 @@ def _phase(phase: str, *after: str) -> Callable[["Picture", Record, NodeEvent], 
     return fold
 
 
-def returned(picture: "Picture", record: Record, event: NodeReturned) -> None:
+def returned(picture: Indexed, record: Record, event: NodeReturned) -> None:
     """Trust a suspected node again; a lost one has to join again first."""
     node = picture.nodes.get(event.node)
     if node is not None and node.phase == "suspected":
         _judge(picture, record, node, "up")
 
 
-def degraded(picture: "Picture", record: Record, event: NodeDegraded) -> None:
+def degraded(picture: Indexed, record: Record, event: NodeDegraded) -> None:
     """Note that its engine is of no use now."""
     node = picture.nodes.get(event.node)
     if node is not None:
@@ -87,7 +85,7 @@ def degraded(picture: "Picture", record: Record, event: NodeDegraded) -> None:
         _fitness_changed(picture, record, node)
 
 
-def recovered(picture: "Picture", record: Record, event: NodeRecovered) -> None:
+def recovered(picture: Indexed, record: Record, event: NodeRecovered) -> None:
     """Note that its engine works again."""
     node = picture.nodes.get(event.node)
     if node is not None:
@@ -95,8 +93,8 @@ def recovered(picture: "Picture", record: Record, event: NodeRecovered) -> None:
         _fitness_changed(picture, record, node)
 
 
-def _cordon(*, cordoned: bool) -> Callable[["Picture", Record, NodeEvent], None]:
-    def fold(picture: "Picture", record: Record, event: NodeEvent) -> None:
+def _cordon(*, cordoned: bool) -> Callable[[Indexed, Record, NodeEvent], None]:
+    def fold(picture: Indexed, record: Record, event: NodeEvent) -> None:
         node = picture.nodes.get(event.node)
         if node is not None:
             node.cordoned = cordoned
@@ -105,7 +103,7 @@ def _cordon(*, cordoned: bool) -> Callable[["Picture", Record, NodeEvent], None]
     return fold
 
 
-def pulled(picture: "Picture", record: Record, event: ImagePulled) -> None:
+def pulled(picture: Indexed, record: Record, event: ImagePulled) -> None:
     """Remember that the node has the image; forget the oldest beyond the limit."""
     pulling(picture, record, event)
     node = picture.nodes.get(event.node)
@@ -115,7 +113,7 @@ def pulled(picture: "Picture", record: Record, event: ImagePulled) -> None:
             del node.images[next(iter(node.images))]
 
 
-def pulling(picture: "Picture", record: Record, event: ImagePulling | ImagePulled) -> None:
+def pulling(picture: Indexed, record: Record, event: ImagePulling | ImagePulled) -> None:
     """Count a pull as progress of the deploys that wait for it."""
     for container in picture.on_node.get(event.node, {}).values():
         spec = picture.spec(container)
@@ -124,7 +122,7 @@ def pulling(picture: "Picture", record: Record, event: ImagePulling | ImagePulle
             app.progressed_at = max(app.progressed_at, record.time)
 
 
-FOLDS: dict[str, Callable[["Picture", Record, Any], None]] = {
+FOLDS: dict[str, Callable[[Indexed, Record, Any], None]] = {
     NodeJoined.type: joined,
     NodeLeft.type: _phase("left", "up", "suspected"),
     NodeSuspected.type: _phase("suspected", "up"),

@@ -25,7 +25,7 @@ from segue.events.deploy import DeployAccepted, RemovalAccepted, RemovalComplete
 from segue.events.node import NodeEvent, NodeJoined
 from segue.ids import derived
 from segue.picture import UP, Container, Picture
-from segue.picture.picture import Key
+from segue.picture.indexed import Key
 from segue.testing.board import Board
 from segue.testing.shop import joined
 

@@ -191,7 +191,7 @@ def overbooking(world: World) -> None:
     def patch(process: Process) -> None:
         core = process.core
         if isinstance(core, Scheduler):
-            core.picture._reserve = lambda _, __: None
+            core.picture._reserve = lambda *_: None
 
     _each(world, patch)
 

@@ -1,0 +1,119 @@
+"""Hold the state, the indexes over it, and the answers to what folds and cores ask of both.
+
+The indexes (who waits for a node, who is on which node, what was touched) follow from the state.
+Only `segue.picture.fold_*` changes any of it.
+"""
+
+from segue.picture.state import ENDED, App, Container, Leader, Node, Service, Slot, State
+from segue.spec import AppSpec, Resources, ServiceSpec
+
+Key = tuple[str, str, int, int]
+
+
+class Indexed:
+    """The state with its indexes: what the folds change and the cores ask."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.pending: dict[Key, Container] = {}  # Requested, not retired, without a node.
+        self.on_node: dict[str, dict[Key, Container]] = {}  # Assigned and not ended.
+        self.used: dict[str, Resources] = {}  # Reserved on each node by `on_node`.
+        self._held: dict[Key, Resources] = {}  # Reserved for each container of `on_node`.
+        self.touched: dict[tuple[str, str], None] = {}  # Services to look at again.
+        self.nodes_changed = True  # A node's fitness changed: what waits may fit now.
+
+    @property
+    def apps(self) -> dict[str, App]:
+        """Apps by name, removed ones too: their slots' attempts must go on counting."""
+        return self.state.apps
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        """Nodes by name."""
+        return self.state.nodes
+
+    @property
+    def leaders(self) -> dict[str, Leader]:
+        """The newest election by service."""
+        return self.state.leaders
+
+    # What the folds and the cores ask.
+
+    def service(self, app: str, service: str) -> Service | None:
+        """Find a service."""
+        found = self.state.apps.get(app)
+        return found.services.get(service) if found else None
+
+    def slot(self, app: str, service: str, number: int) -> Slot | None:
+        """Find a slot."""
+        found = self.service(app, service)
+        return found.slots.get(number) if found else None
+
+    def container(self, app: str, service: str, slot: int, attempt: int) -> Container | None:
+        """Find a container that fills its slot or is leaving it."""
+        found = self.slot(app, service, slot)
+        if found is None:
+            return None
+        if found.container is not None and found.container.attempt == attempt:
+            return found.container
+        return found.leaving.get(attempt)
+
+    def app_spec(self, container: Container) -> AppSpec | None:
+        """Find the accepted revision that a container was made from, or one that is its equal.
+
+        A service that was changed and changed back has the same digest at a later revision.
+        """
+        app = self.state.apps.get(container.app)
+        if app is None:
+            return None
+        found = app.specs.get(container.revision)
+        service = app.services.get(container.service)
+        if found is None and service is not None and service.digest == container.digest:
+            found = app.specs.get(service.revision)
+        return found
+
+    def spec(self, container: Container) -> ServiceSpec | None:
+        """Find what a container runs, with the newest wishes for what needs no new container."""
+        service = self.service(container.app, container.service)
+        if service is not None and service.digest == container.digest:
+            return service.spec
+        app = self.app_spec(container)
+        return app.services.get(container.service) if app else None
+
+    def is_gone(self, container: Container) -> bool:
+        """Tell whether it has ended, or its node is judged lost or has been removed."""
+        if container.phase in ENDED:
+            return True
+        if not container.node:
+            return False
+        node = self.state.nodes.get(container.node)
+        return node is not None and node.phase == "lost"
+
+    # Indexes.
+
+    def touch(self, app: str, service: str) -> None:
+        """Mark a service for the deployer to look at."""
+        self.touched[app, service] = None
+
+    def occupy(self, container: Container) -> None:
+        """Count a container on its node."""
+        on_node = self.on_node.setdefault(container.node, {})
+        if container.key not in on_node:
+            on_node[container.key] = container
+            spec = self.spec(container)
+            self._held[container.key] = spec.resources if spec is not None else Resources()
+            self._reserve(container.node, self._held[container.key], 1)
+
+    def vacate(self, container: Container) -> None:
+        """Stop counting a container on its node; room appeared."""
+        if self.on_node.get(container.node, {}).pop(container.key, None) is not None:
+            # What was counted, not what its service has asked for since.
+            self._reserve(container.node, self._held.pop(container.key), -1)
+            self.nodes_changed = True
+
+    def _reserve(self, node: str, held: Resources, sign: int) -> None:
+        used = self.used.get(node, Resources())
+        self.used[node] = Resources(
+            cpu_millicores=used.cpu_millicores + sign * held.cpu_millicores,
+            memory_bytes=used.memory_bytes + sign * held.memory_bytes,
+        )
