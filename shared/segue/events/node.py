@@ -2,7 +2,7 @@
 
 joined ⇄ suspected ─→ lost ─→ returned (a new joined, with its inventory)
    │ degraded ⇄ recovered (the engine)      cordoned ⇄ uncordoned (people)
-   └→ left
+   └→ left ─→ lost (unless it joins again soon)
 """
 
 import msgspec
@@ -49,7 +49,10 @@ class NodeJoined(NodeEvent, type="node.joined"):
 
 
 class NodeLeft(NodeEvent, type="node.left"):
-    """The runner was stopped on purpose; its containers go on running."""
+    """The runner was stopped on purpose; its containers go on running.
+
+    Time for a restart or an upgrade: the health monitor declares the node lost 30 s later.
+    """
 
     reason: str = "stopped"
 
