@@ -1,5 +1,6 @@
 """Fixtures for every kind of test."""
 
+import json
 import pathlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -7,14 +8,20 @@ from typing import Any
 
 import hypothesis
 import pytest
+import structlog
 from segue.bus import Bus, Settings, connect
+from segue.events.deploy import DeployRequested
 from segue.spec import AppSpec, ServiceSpec
 from segue.testing.engine import BUSYBOX, Engine, PrivateEngine, running_engine
 from segue.testing.nats_server import NatsServer
+from segue.testing.stage import Stage
 from segue_cli.compose import Loaded, load
+from segue_cli.connect import BusFlags
+from segue_deployer.core import Deployer
 from segue_node_runner import engine as adapter
 from segue_node_runner.effects import Start
 from segue_node_runner.policy import Policy
+from segue_scheduler.core import Scheduler
 
 # A machine under load is no failure; in CI hypothesis itself chooses a profile that repeats itself.
 hypothesis.settings.register_profile("segue", deadline=None, print_blob=True)
@@ -127,3 +134,35 @@ def compose_load(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Cal
         return load(paths, environ=environ or {}, **{"app": "shop", **options})
 
     return loaded
+
+
+@pytest.fixture
+def log_settings() -> Iterator[None]:
+    """Commands quieten the log of their process: not that of other tests."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture
+def flags(nats: NatsServer, log_settings: None) -> BusFlags:
+    """How a command is told of the bus."""
+    return BusFlags(nats=nats.url)
+
+
+@pytest.fixture
+async def told(bus: Bus) -> Stage:
+    """A cluster of two nodes that runs a shop of three slots; the bus has its log."""
+    stage = Stage(Deployer(), Scheduler())
+    stage.join("node-a", "node-b")
+    web = {"web": {"image": "web:1", "scale": 3}}
+    stage.ask(DeployRequested(app="shop", compose={"services": web}))
+    stage.later(30)
+    await stage.publish(bus)
+    return stage
+
+
+@pytest.fixture
+def output(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[Any]]:
+    """Give what commands have printed, line by line."""
+    return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -2,15 +2,13 @@
 
 import contextlib
 import io
-import json
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import segue_scheduler
-import structlog
 from segue.bus import Bus
 from segue.bus.jetstream import call
 from segue.events.deploy import DeployRequested
@@ -19,7 +17,6 @@ from segue.log import Message
 from segue.picture import Picture
 from segue.recording import Recording, fingerprint, read
 from segue.replay import folded
-from segue.testing.nats_server import NatsServer
 from segue.testing.stage import Stage
 from segue_cli.__main__ import run
 from segue_cli.connect import BusFlags
@@ -31,19 +28,6 @@ from segue_deployer.core import Deployer
 from segue_scheduler.core import Scheduler
 
 SERVICES = {"web": {"image": "web:1", "scale": 3}}
-
-
-@pytest.fixture(autouse=True)
-def log_settings() -> Iterator[None]:
-    """Commands quieten the log of their process: not that of other tests."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-
-
-@pytest.fixture
-def flags(nats: NatsServer) -> BusFlags:
-    return BusFlags(nats=nats.url)
 
 
 @pytest.fixture
@@ -61,12 +45,6 @@ async def told(bus: Bus) -> Stage:
 @pytest.fixture
 def file(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path / "log.jsonl"
-
-
-@pytest.fixture
-def output(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[Any]]:
-    """Give what commands have printed, line by line."""
-    return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 def recording(file: pathlib.Path) -> Recording:

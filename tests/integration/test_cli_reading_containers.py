@@ -4,11 +4,10 @@ import json
 import pathlib
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import anyio
 import pytest
-import structlog
 from segue.bus import AnswerError, Bus
 from segue.events.container import ContainerFailed, ContainerStarted
 from segue.events.deploy import DeployCompleted, DeployRequested
@@ -16,7 +15,6 @@ from segue.events.node import NodeJoined
 from segue.log import Message
 from segue.testing.cluster import Cluster, bare, running
 from segue.testing.engine import BUSYBOX, Engine
-from segue.testing.nats_server import NatsServer
 from segue.testing.stage import Stage
 from segue_cli import logs
 from segue_cli.connect import BusFlags
@@ -28,14 +26,6 @@ from segue_scheduler.core import Scheduler
 SAYS = (
     "echo begins as $SEGUE_SERVICE.$SEGUE_SLOT@$SEGUE_ATTEMPT; echo to stderr >&2; exec sleep 1000"
 )
-
-
-@pytest.fixture(autouse=True)
-def log_settings() -> Iterator[None]:
-    """Commands quieten the log of their process: not that of other tests."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
 
 
 # A real engine.
@@ -110,11 +100,6 @@ async def told(bus: Bus) -> Stage:
     stage.ask(DeployRequested(app="shop", compose={"services": web}))
     await stage.publish(bus)
     return stage
-
-
-@pytest.fixture
-def flags(nats: NatsServer) -> BusFlags:
-    return BusFlags(nats=nats.url)
 
 
 async def test_a_runner_that_is_not_there_is_named(told: Stage, flags: BusFlags) -> None:

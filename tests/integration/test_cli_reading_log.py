@@ -2,12 +2,11 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import anyio
 import pytest
-import structlog
 from anyio.streams.text import TextReceiveStream
 from segue.bus import Bus
 from segue.bus.jetstream import call
@@ -22,41 +21,9 @@ from segue.testing.stage import Stage
 from segue_cli import events, why
 from segue_cli.connect import BusFlags
 from segue_cli.errors import FailedError, InvalidError, NotFoundError
-from segue_deployer.core import Deployer
-from segue_scheduler.core import Scheduler
 
 Printed = Callable[[], list[Any]]
 WEB = {"web": {"image": "web:1", "scale": 3}}
-
-
-@pytest.fixture(autouse=True)
-def log_settings() -> Iterator[None]:
-    """Commands quieten the log of their process: not that of other tests."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-
-
-@pytest.fixture
-def flags(nats: NatsServer) -> BusFlags:
-    return BusFlags(nats=nats.url)
-
-
-@pytest.fixture
-async def told(bus: Bus) -> Stage:
-    """A cluster of two nodes that runs a shop; the bus has its log."""
-    stage = Stage(Deployer(), Scheduler())
-    stage.join("node-a", "node-b")
-    stage.ask(DeployRequested(app="shop", compose={"services": WEB}))
-    stage.later(30)
-    await stage.publish(bus)
-    return stage
-
-
-@pytest.fixture
-def output(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[Any]]:
-    """Give what commands have printed, line by line."""
-    return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 # Reasons.

@@ -26,7 +26,7 @@ from segue.events.node import (
     NodeUncordoned,
 )
 from segue.spec import Placement, Port, Resources, ServiceSpec
-from segue.testing.shop import GIB, Shop, accepted, joined, scope
+from segue.testing.shop import GIB, Shop, accepted, joined, node_of, place, reasons, scope
 from segue_scheduler.core import Scheduler
 
 WEB = ServiceSpec(image="w")
@@ -38,24 +38,6 @@ def stage(nodes: str = "a", **services: Any) -> Shop:
     shop = Shop(Scheduler(), nodes=nodes)
     shop.say(accepted(**services))
     return shop
-
-
-def place(shop: Shop, service: str = "web", slot: int = 1, **more: Any) -> Event:
-    """Ask for a container; give what the scheduler answers."""
-    shop.ask(service, slot, **more)
-    (said,) = shop.settle()
-    return said
-
-
-def node_of(event: Event) -> str:
-    assert isinstance(event, ContainerAssigned), event
-    return event.node
-
-
-def reasons(event: Event) -> dict[str, tuple[int, list[str]]]:
-    """Why nodes were refused, whether another took it or not."""
-    assert isinstance(event, ContainerAssigned | ContainerUnplaceable), event
-    return {refusal.reason: (refusal.count, refusal.nodes) for refusal in event.refused}
 
 
 # What refuses a node, and its words.

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from segue.events import Event
-from segue.events.container import ContainerAssigned, ContainerStarted, ContainerUnplaceable
+from segue.events.container import ContainerAssigned, ContainerStarted
 from segue.events.node import NodeCordoned, NodeUncordoned
 from segue.spec import Mount, ServiceSpec
-from segue.testing.shop import Shop, accepted
+from segue.testing.shop import Shop, accepted, node_of, place, reasons
 from segue_scheduler.core import Scheduler
 
 WEB = ServiceSpec(image="w")
@@ -17,24 +16,6 @@ def stage(nodes: str = "a", **services: Any) -> Shop:
     shop = Shop(Scheduler(), nodes=nodes)
     shop.say(accepted(**services))
     return shop
-
-
-def place(shop: Shop, service: str = "web", slot: int = 1, **more: Any) -> Event:
-    """Ask for a container; give what the scheduler answers."""
-    shop.ask(service, slot, **more)
-    (said,) = shop.settle()
-    return said
-
-
-def node_of(event: Event) -> str:
-    assert isinstance(event, ContainerAssigned), event
-    return event.node
-
-
-def reasons(event: Event) -> dict[str, tuple[int, list[str]]]:
-    """Why nodes were refused, whether another took it or not."""
-    assert isinstance(event, ContainerAssigned | ContainerUnplaceable), event
-    return {refusal.reason: (refusal.count, refusal.nodes) for refusal in event.refused}
 
 
 def test_a_slot_goes_back_to_the_node_that_has_its_data() -> None:

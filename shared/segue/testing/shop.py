@@ -18,6 +18,7 @@ from segue.events.container import (
     ContainerRetired,
     ContainerStarted,
     ContainerStopped,
+    ContainerUnplaceable,
     NodeContainerEvent,
 )
 from segue.events.deploy import DeployAccepted
@@ -155,6 +156,25 @@ class Shop(Board):
         known = self.picture.apps.get(app)
         self.say(accepted(known.revision + 1 if known else 1, app, **services))
         return self.up(*self.settle())
+
+
+def place(shop: Shop, service: str = "web", slot: int = 1, **more: Any) -> Event:
+    """Ask for a container; give what the scheduler answers."""
+    shop.ask(service, slot, **more)
+    (said,) = shop.settle()
+    return said
+
+
+def node_of(event: Event) -> str:
+    """Give the node that was chosen."""
+    assert isinstance(event, ContainerAssigned), event
+    return event.node
+
+
+def reasons(event: Event) -> dict[str, tuple[int, list[str]]]:
+    """Why nodes were refused, whether another took it or not."""
+    assert isinstance(event, ContainerAssigned | ContainerUnplaceable), event
+    return {refusal.reason: (refusal.count, refusal.nodes) for refusal in event.refused}
 
 
 def plain(picture: Picture) -> Any:
