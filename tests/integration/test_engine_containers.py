@@ -115,8 +115,9 @@ async def test_a_container_that_takes_too_much_memory_is_reported_as_that(
     node_engine: Engine, order: Orders
 ) -> None:
     limits = {"HostConfig": {"Memory": 8 << 20, "MemorySwap": 8 << 20}}
-    # The engine learns nothing of what is killed before it looks, some ms after the start.
-    greedy = ["sh", "-c", "sleep 0.5; tail /dev/zero"]
+    # The engine learns nothing of what is killed before it looks, some ms after the start, nor of a
+    # kill that its containerd tells it after the end: so the container outlives its child a while.
+    greedy = ["sh", "-c", "sleep 0.5; tail /dev/zero; sleep 0.5; exit 137"]
     await node_engine.start(order(greedy, container=limits), nothing)
     found = await ended(node_engine, "shop.web.1")
     assert found.oom

@@ -56,7 +56,9 @@ async def test_memory_is_named_as_the_cause_of_death(
     async with watched(node_engine, cluster) as news:
         await next_news(news)
         # The engine learns nothing of what is killed before it looks, some ms after the start.
-        greedy = order(["sh", "-c", "sleep 0.5; tail /dev/zero"], container=limits)
+        greedy = order(
+            ["sh", "-c", "sleep 0.5; tail /dev/zero; sleep 0.5; exit 137"], container=limits
+        )
         await node_engine.start(greedy, nothing)
         while not isinstance(died := await next_news(news), Died):
             pass
