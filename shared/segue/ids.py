@@ -4,6 +4,7 @@ Ids of requests and facts are uuid7 (time-ordered, their random part unguessable
 are derived from what caused them, so that a repeat has the same id and the bus drops it.
 """
 
+import functools
 import hashlib
 import re
 import uuid
@@ -27,6 +28,7 @@ def uuid7(unix_ms: int, random_bytes: bytes) -> str:
     return _versioned(value, 7)
 
 
+@functools.lru_cache(maxsize=4_096, typed=True)  # Many are asked for again and again.
 def derived(*parts: object) -> str:
     """Make a version 8 UUID (RFC 9562 §5.8) that equal parts make again."""
     text = "\x1f".join(map(str, parts)).encode()

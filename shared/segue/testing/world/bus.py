@@ -73,6 +73,7 @@ class SimBus:
         self.snapshots: dict[int, bytes] = {}
         self.late: dict[str, None] = {}  # Ids of messages that were kept on the way.
         self.returned: Callable[[float], None] = lambda _: None  # Told how long it was down.
+        self.grown: Callable[[], None] = lambda: None  # Called when the log may have grown.
         self._down_at = 0.0
         self._due: dict[str, bool] = {}
         self._heard_by: dict[str, list[str]] = {}  # Forgotten when a client comes or goes.
@@ -189,6 +190,7 @@ class SimBus:
         self._news()
 
     def _news(self) -> None:
+        self.grown()
         for name in self.clients:
             self._schedule(name)
 
@@ -209,7 +211,7 @@ class SimBus:
             return
         if end - position > 1 and self.sim.chance(0.2):
             end = self.sim.random.randint(position + 1, end)  # Half a batch may be seen first.
-        batch = [s for s in self.log.after(position)[: end - position] if wants(client, s.subject)]
+        batch = [s for s in self.log.stored[position:end] if wants(client, s.subject)]
         client.deliver(batch, end)
         if end < len(self.log.stored):
             self._schedule(name)
@@ -249,7 +251,12 @@ class SimBus:
 
 def wants(client: Client, subject: str) -> bool:
     """Tell whether a client follows a subject; one without filters follows all."""
-    return not client.subjects or any(covers(pattern, subject) for pattern in client.subjects)
+    return not client.subjects or _covered(tuple(client.subjects), subject)
+
+
+@functools.cache
+def _covered(patterns: tuple[str, ...], subject: str) -> bool:
+    return any(covers(pattern, subject) for pattern in patterns)
 
 
 @functools.cache

@@ -94,7 +94,8 @@ class Process:
         if self.bus.snapshots:
             self.sim.mark("snapshot.restored")
             self.machine.restore(self.bus.snapshots[max(self.bus.snapshots)], self.bus.log.cluster)
-        self._waiting = []
+        self._waiting, self._wake_at = [], None
+        self._beats = f"beat.{self.core.service}."
         self.bus.join(self)
 
     def kill(self) -> None:
@@ -147,7 +148,7 @@ class Process:
         """A core message arrived."""
         if self._held(self.told, subject, data):
             return
-        if self.leads and subject.startswith(f"beat.{self.core.service}."):
+        if self.leads and subject.startswith(self._beats):
             self.machine.heard_leader(_BEAT.decode(data), self.clock)
         else:
             self.hear(self.read_news(data))
@@ -173,12 +174,15 @@ class Process:
         for command in self.machine.step(self.clock):
             self._carry_out(command)
         wake_at = self.machine.wake_at
+        if wake_at == self._wake_at:
+            return
         self._wake_at = wake_at
         if wake_at is not None:
             self.sim.at((wake_at - self.clock) / self.rate, self._wake, self.run, wake_at)
 
     def _wake(self, run: int, wake_at: float) -> None:
         if run == self.run and wake_at == self._wake_at:
+            self._wake_at = None
             self.pump()
 
     def _carry_out(self, command: Any) -> None:

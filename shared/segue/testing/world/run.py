@@ -66,7 +66,7 @@ class World:
         self._checked = 0
         self._double_since: dict[tuple[str, str, int], float] = {}
         self._snapshot = b""
-        self.sim.after_step = self._check_step
+        self.cluster.bus.grown = self._check_news
         self.cluster.bus.returned = self._bus_returned
         for process in self.cluster.control:
             process.before_writing = self._check_write
@@ -108,7 +108,7 @@ class World:
             for record in self.checker.records
         )
 
-    def _check_step(self) -> None:
+    def _check_news(self) -> None:
         stored = self.cluster.bus.log.stored
         if len(stored) > self._checked:
             news, self._checked = stored[self._checked :], len(stored)

@@ -22,10 +22,10 @@ class Sim:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.random = random.Random(seed)
+        self._throw = self.random.random
         self.now = 0.0
         self.steps = 0
         self.marks: Counter[str] = Counter()
-        self.after_step: Callable[[], None] = lambda: None
         self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = 0
         self._still = 0
@@ -33,28 +33,29 @@ class Sim:
     def at(self, delay_s: float, call: Callable[..., None], *arguments: Any) -> None:
         """Put a call on the agenda."""
         self._order += 1
-        heapq.heappush(self._agenda, (self.now + max(0.0, delay_s), self._order, call, arguments))
+        at = self.now + delay_s if delay_s > 0.0 else self.now
+        heapq.heappush(self._agenda, (at, self._order, call, arguments))
 
     def run(self, until_s: float) -> None:
         """Make every call up to a time, in order."""
-        while self._agenda and self._agenda[0][0] <= until_s:
-            at, _, call, arguments = heapq.heappop(self._agenda)
+        agenda, pop = self._agenda, heapq.heappop
+        while agenda and agenda[0][0] <= until_s:
+            at, _, call, arguments = pop(agenda)
             self._still = self._still + 1 if at == self.now else 0
             if self._still > STILL_MOST:
                 raise StalledError(f"seed {self.seed} at {at:.3f} s: {call} again and again")
             self.now = at
             self.steps += 1
             call(*arguments)
-            self.after_step()
         self.now = until_s
 
     def chance(self, share: float) -> bool:
         """Throw the dice: true in this share of the throws."""
-        return self.random.random() < share
+        return self._throw() < share
 
     def between(self, low: float, high: float) -> float:
         """Draw evenly from a range."""
-        return self.random.uniform(low, high)
+        return low + (high - low) * self._throw()
 
     def mark(self, what: str) -> None:
         """Count that something worth reaching was reached."""
