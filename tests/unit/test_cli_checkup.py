@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from segue.bus import Plan, Settings
 from segue.bus.stream import log_subjects
+from segue.events.deploy import DeployRequested
 from segue.events.node import NodeDegraded, NodeLost, NodeSuspected
+from segue.events.service import ServiceFlapping
 from segue.testing.stage import Stage
 from segue_cli import checkup
 from segue_cli.checkup import Disk, Facts, Finding, Service
@@ -156,3 +158,22 @@ def test_nodes_are_judged_by_the_log_and_by_their_engines() -> None:
 
 def test_a_cluster_without_nodes_runs_nothing() -> None:
     assert levels(list(checkup.nodes(Stage(Deployer()).cores[0].picture, {}))) == {"nodes": "fail"}
+
+
+def test_apps_that_are_not_as_wanted_are_listed_with_what_to_do() -> None:
+    stage = Stage(Deployer(), Scheduler())
+    stage.join("a")
+    huge = {"deploy": {"resources": {"reservations": {"cpus": "99"}}}}
+    stage.ask(DeployRequested(app="well", compose={"services": {"web": {"image": "w"}}}))
+    assert [f.seen for f in checkup.apps(stage.cores[0].picture)] == ["1 app as wanted"]
+    services = {"big": {"image": "b"} | huge, "web": {"image": "w", "scale": 2}}
+    stage.ask(DeployRequested(app="shop", compose={"services": services}))
+    flaps = ServiceFlapping(
+        app="shop", service="web", slot=1, failures=5, within_s=9, last_reason=""
+    )
+    stage.say(flaps)
+    big, web = checkup.apps(stage.cores[0].picture)
+    assert (big.what, big.level, big.do) == ("app shop", "warn", "`segue why shop/big.1`")
+    assert big.seen.startswith("big: deploying, 0 of 1 slots up, slot 1 is pending, no node: 1 x")
+    assert (web.what, web.level, web.do) == ("app shop", "fail", "`segue why shop/web`")
+    assert web.seen.startswith("web: flapping")

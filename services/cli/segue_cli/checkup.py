@@ -14,7 +14,8 @@ from segue.bus.stream import log_subjects
 from segue.events.ring import ANYONE, RING
 from segue.picture import Node, Picture
 
-from segue_cli.amounts import size, span
+from segue_cli import rows
+from segue_cli.amounts import count, size, span
 from segue_cli.plane import LEADING
 
 Level = Literal["ok", "warn", "fail"]
@@ -216,6 +217,31 @@ def services(heard: Mapping[str, Service], last: int) -> Iterator[Finding]:
             yield Finding(name, "warn", f"{seen}, {behind:,} events behind", "see its log")
         else:
             yield Finding(name, "ok", f"{seen}, {behind} events behind")
+
+
+def apps(picture: Picture) -> Iterator[Finding]:
+    """Judge the apps: list every service that is not as it is wanted, with its worst slot."""
+    found = list(rows.services(picture))
+    troubled = [row for row in found if rows.TONES.get(row.state) in ("warn", "bad")]
+    for row in troubled:
+        name = f"{row.app}/{row.service}"
+        slot = next(_not_up(picture, row), None)
+        why = row.note if slot is None else f"slot {slot.slot} is {slot.state}"
+        note = slot.note if slot is not None else ""
+        words = [row.state, f"{row.up} of {row.wanted} slots up", why, note]
+        level: Level = "fail" if rows.TONES[row.state] == "bad" else "warn"
+        asked = name if slot is None or row.state == "flapping" else f"{name}.{slot.slot}"
+        seen = ", ".join(word for word in words if word)
+        yield Finding(f"app {row.app}", level, f"{row.service}: {seen}", f"`segue why {asked}`")
+    if found and not troubled:
+        names = {row.app for row in found}
+        yield Finding("apps", "ok", f"{count(len(names), 'app')} as wanted")
+
+
+def _not_up(picture: Picture, row: rows.ServiceRow) -> Iterator[rows.SlotRow]:
+    for slot in rows.slots(picture, row.app, row.service):
+        if rows.TONES.get(slot.state) in ("warn", "bad"):
+            yield slot
 
 
 def nodes(picture: Picture, facts: Mapping[str, Facts | str]) -> Iterator[Finding]:

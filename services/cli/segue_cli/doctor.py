@@ -30,7 +30,7 @@ _TONES = {"ok": "good", "warn": "warn", "fail": "bad"}
 
 
 async def doctor(*, as_json: AsJson = False, bus: BusFlags | None = None) -> int:
-    """Check bus, services, nodes, and say what to do."""
+    """Check bus, services, nodes and apps, and say what to do."""
     quiet()
     flags = bus or BusFlags()
     findings: list[Finding] = []
@@ -72,6 +72,7 @@ async def _examine(
     picture = (await sight(bus)).picture
     there = [name for name, node in picture.nodes.items() if node.phase in ("up", "suspected")]
     findings += checkup.nodes(picture, await _facts(bus, there))
+    findings += checkup.apps(picture)
 
 
 def _storage(own: DataDir | None) -> list[Finding]:
