@@ -5,7 +5,10 @@
     rpc.node.<node>.inspect   Which      → the engine's own description of a container, as JSON
     rpc.node.<node>.logs      LogsAsked  → pieces
     rpc.node.<node>.exec      ExecAsked  → pieces, the last one the exit code
-    rpc.node.<node>.input.<token>        ← Input, for a program that was asked for with `token`
+
+Input flows the other way, so whoever has it answers: for a program that was asked for with `token`,
+the runner asks `rpc.node.<node>.input.<token>`, and gets pieces: input, and the sizes of the
+asker's terminal. Their end is the end of the input.
 
 A piece is one byte that says what follows, then the bytes.
 """
@@ -14,8 +17,14 @@ from typing import Literal
 
 import msgspec
 
-Part = Literal["stdout", "stderr", "exit"]
-_MARKS: dict[Part, bytes] = {"stdout": b"\x01", "stderr": b"\x02", "exit": b"\x03"}
+Part = Literal["stdout", "stderr", "exit", "stdin", "size"]
+_MARKS: dict[Part, bytes] = {
+    "stdout": b"\x01",
+    "stderr": b"\x02",
+    "exit": b"\x03",
+    "stdin": b"\x04",
+    "size": b"\x05",
+}
 _PARTS: dict[bytes, Part] = {mark: part for part, mark in _MARKS.items()}
 
 
@@ -50,16 +59,15 @@ class ExecAsked(Which, frozen=True, kw_only=True, omit_defaults=True):
     cmd: list[str]
     terminal: bool = False
     user: str = ""
-    token: str = ""  # Made by the asker; with it the program gets input.
+    interactive: bool = False  # The program gets input.
+    token: str = ""  # Made by the asker, who answers with input and sizes.
 
 
-class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Input for a program, in the order it was said."""
+class Size(msgspec.Struct, frozen=True, array_like=True):
+    """How large a terminal is."""
 
-    data: bytes = b""
-    end: bool = False  # No more comes.
-    rows: int = 0  # With `columns`: the size of the asker's terminal now.
-    columns: int = 0
+    rows: int
+    columns: int
 
 
 def subject(node: str, question: str) -> str:

@@ -16,7 +16,7 @@ from segue.log import Message
 from segue.testing.cluster import Cluster, bare, running
 from segue.testing.engine import BUSYBOX, Engine
 from segue.testing.stage import Stage
-from segue_cli import logs
+from segue_cli import execute, logs
 from segue_cli.connect import BusFlags
 from segue_cli.errors import FailedError, InvalidError, NotFoundError
 from segue_cli.things import SlotName
@@ -107,7 +107,7 @@ async def test_a_runner_that_is_not_there_is_named(told: Stage, flags: BusFlags)
         await logs.logs("shop/web.1", bus=flags)
     assert "segue nodes" in caught.value.hint
     with pytest.raises(FailedError, match="the runner of node-a does not answer"):
-        await logs.exec_("shop/web.1", "true", bus=flags)
+        await execute.execute("shop/web.1", "true", bus=flags)
 
 
 async def test_a_container_that_is_gone_leaves_its_last_words_in_the_log(
@@ -136,16 +136,16 @@ async def test_what_has_not_run_yet_has_no_logs(told: Stage, bus: Bus, flags: Bu
     with pytest.raises(NotFoundError, match="nothing of huge has run yet"):
         await logs.logs("huge", bus=flags)
     with pytest.raises(NotFoundError, match=r"huge/big\.1 has no container"):
-        await logs.exec_("huge/big.1", "true", bus=flags)
+        await execute.execute("huge/big.1", "true", bus=flags)
 
 
 async def test_what_has_no_logs_is_refused(told: Stage, flags: BusFlags) -> None:
     with pytest.raises(InvalidError, match="only containers have logs"):
         await logs.logs("node-a", bus=flags)
     with pytest.raises(InvalidError, match="is no slot"):
-        await logs.exec_("shop/web", "true", bus=flags)
+        await execute.execute("shop/web", "true", bus=flags)
     with pytest.raises(InvalidError, match="nothing to run"):
-        await logs.exec_("shop/web.1", bus=flags)
+        await execute.execute("shop/web.1", bus=flags)
     with pytest.raises(InvalidError, match="know no sequence"):
         await logs.logs("shop/web.1", since="3", bus=flags)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import anyio
 import pytest
+from segue.asks import Size
 from segue.testing.engine import Engine as RealEngine
 from segue_node_runner.effects import Start
 from segue_node_runner.engine import Engine
@@ -120,7 +121,7 @@ async def test_a_terminal_inside_has_a_size(node_engine: Engine, order: Orders) 
     async with execution(
         node_engine.calls, "shop.web.1", command, stdin=True, terminal=True
     ) as running:
-        await running.resize(12, 34)
+        await running.resize(Size(12, 34))
         await running.write(b"\n")
         text = b"".join([chunk.data async for chunk in running.output])
     assert text.split()[-2:] == [b"12", b"34"]

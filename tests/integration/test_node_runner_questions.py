@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 from segue import asks
@@ -58,22 +59,30 @@ async def test_logs_of_each_attempt_can_be_read_over_the_bus(host: OneNode) -> N
         await answer(host, "logs", asks.LogsAsked(**slot, attempt=7))
 
 
-async def test_a_program_inside_gets_input_over_the_bus(host: OneNode) -> None:
-
+async def test_a_program_inside_asks_for_its_input_over_the_bus(host: OneNode) -> None:
     await host.deploy()
     await host.up()
-    asked = asks.ExecAsked(
-        app="shop", service="web", slot=1, cmd=["sh", "-c", "echo go; tr a-z A-Z"], token="t0"
-    )
-    subject = asks.subject(NODE, "exec")
-    told = b""
-    async for said in host.cluster.bus.ask_stream(subject, msgspec.json.encode(asked)):
-        part, data = asks.read_piece(said)
-        told += data if part == "stdout" else b""
-        if told == b"go\n":
-            given = asks.Input(data=b"hello\n", end=True)
-            await host.cluster.bus.say(asks.subject(NODE, "input.t0"), msgspec.json.encode(given))
-    assert told == b"go\nHELLO\n"
+    bus = host.cluster.bus
+    which: dict[str, Any] = {"app": "shop", "service": "web", "slot": 1, "interactive": True}
+
+    async def given(_: bytes) -> AsyncIterator[bytes]:
+        yield asks.piece("stdin", b"hel")
+        yield asks.piece("stdin", b"lo\n")
+
+    async def torn(_: bytes) -> AsyncIterator[bytes]:
+        yield asks.piece("stdin", b"hello\n")
+        yield b"?"
+
+    async with anyio.create_task_group() as tasks:
+        for token, answers in (("t0", given), ("t1", torn)):
+            await tasks.start(bus.serve_stream, asks.subject(NODE, f"input.{token}"), answers)
+        asked = asks.ExecAsked(**which, cmd=["tr", "a-z", "A-Z"], token="t0")
+        assert await answer(host, "exec", asked) == {"stdout": b"HELLO\n", "exit": b"0"}
+        for token, why in (("t1", "a piece of an answer"), ("t2", "nobody serves")):
+            asked = asks.ExecAsked(**which, cmd=["cat"], token=token)
+            with pytest.raises(AnswerError, match=f"the input broke off: {why}"):
+                await answer(host, "exec", asked)
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_node_answers_for_itself_and_for_its_containers(host: OneNode) -> None:

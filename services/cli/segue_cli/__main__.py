@@ -13,6 +13,8 @@ from cyclopts import CycloptsError, UnknownCommandError
 from segue_cli.app import build, names
 from segue_cli.errors import INVALID, CommandError, debugging, innermost, sort
 
+VALUED = ("--nats", "--server", "--context", "--data-dir")  # A value follows them.
+
 
 def main() -> None:
     """Run the command in `sys.argv`."""
@@ -32,7 +34,7 @@ def run(arguments: Sequence[str]) -> int:
     app = build()
     try:
         result = app(
-            list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
+            fenced(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )
     except UnknownCommandError as error:
         _say(*_unknown((error.unused_tokens or [""])[0]))
@@ -43,6 +45,21 @@ def run(arguments: Sequence[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 — the last place to say it.
         return _explain(error)
     return result if isinstance(result, int) else 0
+
+
+def fenced(arguments: Sequence[str]) -> list[str]:
+    """Let what follows COMMAND in `segue exec SLOT COMMAND` be its own, also without a `--`."""
+    given = list(arguments)
+    if given[:1] != ["exec"] or "--" in given:
+        return given
+    words, is_value = 0, False
+    for place, word in enumerate(given[1:], start=1):
+        if not is_value and not word.startswith("-"):
+            words += 1
+        if words == 2:
+            return [*given[:place], "--", *given[place:]]
+        is_value = word in VALUED
+    return given
 
 
 def _unknown(word: str) -> tuple[str, str]:

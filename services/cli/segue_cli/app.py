@@ -38,12 +38,14 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             "replay", "replay:replay", "Compare recorded decisions with what services decide now."
         ),
         Command("logs", "logs:logs", "Show what containers print."),
-        Command("exec", "logs:exec_", "Run a command in a container."),
+        Command("exec", "execute:execute", "Run a command in a container."),
     ),
     "Cluster": (
         Command("up", "up:up", "Run everything on this host: bus, services, node."),
         Command("down", "down:down", "Stop what `segue up` started; containers go on."),
-        Command("doctor", "doctor:doctor", "Check bus, services, nodes, and say what to do."),
+        Command(
+            "doctor", "doctor:doctor", "Check bus, services, nodes and apps, and say what to do."
+        ),
         Command("cordon", "requests:cordon", "Let no new containers go to a node."),
         Command("uncordon", "requests:uncordon", "Let a node be used again."),
         Command("emit", "requests:emit", "Publish an event, as any program may."),

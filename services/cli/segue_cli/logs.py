@@ -1,4 +1,4 @@
-"""The commands that reach into containers: `segue logs` and `segue exec`.
+"""The command `segue logs`: what containers print.
 
 The node of a slot is looked up in the picture, its runner is asked over the bus. A slot is followed
 over its replacements, wherever they run; what a container printed is passed on as it is.
@@ -11,6 +11,8 @@ from typing import Annotated
 import anyio
 import msgspec
 from cyclopts import Parameter
+from segue import asks
+from segue.asks import ExecAsked, LogsAsked
 from segue.bus import AnswerError, Bus, BusError, NobodyAnswersError
 from segue.events.container import ContainerFailed, ContainerStarted
 from segue.picture import Picture, Slot
@@ -21,12 +23,11 @@ from segue_cli.errors import FailedError, InvalidError, NotFoundError
 from segue_cli.listing import see, when
 from segue_cli.output import Output, Printer
 from segue_cli.reading import filters_of, newest, read
-from segue_cli.rows import condition
 from segue_cli.tables import AsJson, note
 from segue_cli.things import AppName, ServiceName, SlotName, Thing, thing
 
 SLOTS_MOST = 64
-STDOUT, STDERR, EXIT = 1, 2, 3
+STDOUT, STDERR = 1, 2
 
 _Follow = Annotated[
     bool,
@@ -38,26 +39,6 @@ _Tail = Annotated[
 _Since = Annotated[
     str | None, Parameter(name="--since", help="From then on: 10m (ago), 14:05, 2026-08-01T14:05.")
 ]
-
-
-class LogsAsked(msgspec.Struct, frozen=True):
-    """What a node runner is asked for a log; `since_s` in seconds since 1970."""
-
-    app: str
-    service: str
-    slot: int
-    follow: bool = False
-    tail: int | None = None
-    since_s: float | None = None
-
-
-class ExecAsked(msgspec.Struct, frozen=True):
-    """What a node runner is asked to run in a container."""
-
-    app: str
-    service: str
-    slot: int
-    cmd: list[str]
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -182,7 +163,9 @@ class Reader:
     def _asked(
         self, name: SlotName, *, tail: int | None = None, since_s: float | None = None
     ) -> LogsAsked:
-        return LogsAsked(name.app, name.service, name.slot, tail=tail, since_s=since_s)
+        return LogsAsked(
+            app=name.app, service=name.service, slot=name.slot, tail=tail, since_s=since_s
+        )
 
     async def _follow_one(self, place: Place, asked: LogsAsked) -> None:
         key = (str(place.name), place.attempt)
@@ -200,12 +183,12 @@ class Reader:
     async def _stream(self, place: Place, asked: LogsAsked) -> None:
         output = self._printer.output(str(place.name))
         try:
-            await _ask(self._bus, place.node, "logs", asked, output)
+            await ask_node(self._bus, place.node, "logs", asked, output)
         except AnswerError as error:
             if not await self._print_last_words(place.name, output):
                 raise FailedError(str(error)) from error
         finally:
-            output.end()
+            await output.end()
 
     async def _print_last_words(self, name: SlotName, output: Output) -> bool:
         """Print what the event of its last failure kept of a container that is gone."""
@@ -216,7 +199,7 @@ class Reader:
                 note(
                     f"{name}@{event.attempt} is gone; its last lines, from event {record.sequence}:"
                 )
-                output.write(STDOUT, "".join(f"{line}\n" for line in event.logs).encode())
+                await output.write(STDOUT, "".join(f"{line}\n" for line in event.logs).encode())
                 return True
         return False
 
@@ -226,56 +209,20 @@ def _scope(what: Thing) -> dict[str, str]:
     return {field: str(getattr(what, field)) for field in fields if hasattr(what, field)}
 
 
-async def exec_(
-    name: Annotated[str, Parameter(name="SLOT", help="Such as shop/web.3.")],
-    /,
-    *cmd: Annotated[
-        str, Parameter(name="CMD", allow_leading_hyphen=True, help="What to run, after --.")
-    ],
-    bus: BusFlags | None = None,
-) -> int:
-    """Run a command in a container. It gets no input."""
-    if not cmd:
-        raise InvalidError("nothing to run", f"write `segue exec {name} -- COMMAND…`")
-    async with connected(bus) as connection:
-        seen = await see(connection, None)
-        what = thing(name, seen.picture)
-        if not isinstance(what, SlotName):
-            raise InvalidError(f"{name} is no slot", "`segue ps` lists the slots")
-        places = found(what, seen.picture)
-        if not places:
-            raise NotFoundError(f"{name} has no container", f"`segue why {name}` tells why")
-        check_runs(what, seen.picture)
-        output = Printer([name], alone=True, as_json=False).output(name)
-        asked = ExecAsked(what.app, what.service, what.slot, list(cmd))
-        code = await _ask(connection, places[0].node, "exec", asked, output)
-    if code is None:
-        raise FailedError(f"{places[0].node} did not tell how the command ended")
-    return code
-
-
-def check_runs(name: SlotName, picture: Picture) -> None:
-    """Raise if nothing can be run in a slot because its container does not run."""
-    slot = picture.slot(name.app, name.service, name.slot)
-    container = slot.container if slot is not None else None
-    if container is not None and (container.ended or container.phase == "requested"):
-        state, _ = condition(picture, container)
-        raise FailedError(f"{name} does not run: it is {state}", f"`segue why {name}` tells why")
-
-
-async def _ask(
-    bus: Bus, node: str, what: str, asked: LogsAsked | ExecAsked, output: Output
+async def ask_node(
+    bus: Bus, node: str, question: str, asked: LogsAsked | ExecAsked, output: Output
 ) -> int | None:
     """Ask a node, pass on what comes, and give the exit code if it tells one."""
     code: int | None = None
-    pieces = bus.ask_stream(f"rpc.node.{node}.{what}", msgspec.json.encode(asked))
+    pieces = bus.ask_stream(asks.subject(node, question), msgspec.json.encode(asked))
     try:
         async with aclosing(pieces):
-            async for piece in pieces:
-                if piece[:1] == bytes([EXIT]):
-                    code = int(piece[1:])
-                elif piece:
-                    output.write(piece[0], piece[1:])
+            async for said in pieces:
+                part, data = asks.read_piece(said)
+                if part == "exit":
+                    code = int(data)
+                else:
+                    await output.write(STDERR if part == "stderr" else STDOUT, data)
     except NobodyAnswersError as error:
         raise FailedError(
             f"the runner of {node} does not answer", "`segue nodes` tells how the node is"

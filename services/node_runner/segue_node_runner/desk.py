@@ -5,14 +5,14 @@ to the asker in the engine's own words.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
 import anyio
 import msgspec
 import structlog
 from segue import asks
-from segue.bus import AnswerError, Bus
+from segue.bus import AnswerError, Bus, BusError
 
 from segue_node_runner import facts, streams
 from segue_node_runner.beside import beside
@@ -96,33 +96,32 @@ class Desk:
                 self.engine.calls,
                 engine_id,
                 asked.cmd,
-                stdin=bool(asked.token),
+                stdin=asked.interactive,
                 terminal=asked.terminal,
                 user=asked.user,
             )
-            async with running as program, self._fed(program, asked.token):
+            async with running as program, beside() as tasks:
+                if asked.token:
+                    tasks.start_soon(self._feed, program, asked.token)
                 async for chunk in program.output:
                     yield asks.piece(chunk.source, chunk.data)
-                yield asks.piece("exit", str(await program.exit_code()).encode())
-
-    @asynccontextmanager
-    async def _fed(self, program: streams.Execution, token: str) -> AsyncIterator[None]:
-        """Pass on the asker's input while the context lasts."""
-        async with beside() as tasks:
-            if token:
-                tasks.start_soon(self._feed, program, token)
-            yield
+                yield asks.piece("exit", str(await program.ended()).encode())
 
     async def _feed(self, program: streams.Execution, token: str) -> None:
-        with self.bus.listen(asks.subject(self.node, f"input.{token}")) as said:
-            async for _, data in said:
-                given = _read(data, asks.Input)
-                if given.rows and given.columns:
-                    await program.resize(given.rows, given.columns)
-                if given.data:
-                    await program.write(given.data)
-                if given.end:
-                    program.close_input()
+        """Pass on the asker's input to its end; if it breaks off before, hang up."""
+        try:
+            async with aclosing(
+                self.bus.ask_stream(asks.subject(self.node, f"input.{token}"))
+            ) as pieces:
+                async for said in pieces:
+                    part, data = asks.read_piece(said)
+                    if part == "size":
+                        await program.resize(msgspec.json.decode(data, type=asks.Size))
+                    elif not await program.write(data):
+                        return
+            program.close_input()
+        except (BusError, msgspec.MsgspecError) as error:
+            program.hang_up(f"the input broke off: {error}")
 
 
 def _read(data: bytes, kind: type[T]) -> T:

@@ -16,6 +16,7 @@ import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from docker import APIClient
 from requests import Response
+from segue.asks import Size
 
 from segue_node_runner.beside import beside
 from segue_node_runner.errors import TROUBLE, EngineError, of_answer, sorted_out
@@ -23,6 +24,7 @@ from segue_node_runner.sdk import Calls
 
 LINE_MOST = 500
 CHUNKS_AHEAD = 64
+RESIZED_AFTER_S = (0.0, 0.01, 0.03, 0.1, 0.3)
 _HEADER = struct.Struct(">BxxxL")
 T = TypeVar("T")
 
@@ -60,25 +62,53 @@ class Execution:
         self, calls: Calls, exec_id: str, output: Flow[Chunk], line: socket.socket
     ) -> None:
         self._calls, self._exec_id, self._line = calls, exec_id, line
+        self._writing = anyio.CapacityLimiter(1)  # A program that reads nothing holds up no other.
         self.output = output
 
-    async def write(self, data: bytes) -> None:
-        """Give the program input."""
-        await anyio.to_thread.run_sync(self._line.sendall, data, abandon_on_cancel=True)
+    async def write(self, data: bytes) -> bool:
+        """Give the program input, as fast as it takes it; False: it takes no more."""
+        sending = anyio.to_thread.run_sync(
+            self._line.sendall, data, limiter=self._writing, abandon_on_cancel=True
+        )
+        try:
+            await sending
+        except OSError:
+            return False
+        return True
 
     def close_input(self) -> None:
         """Tell the program that no more input comes."""
         with contextlib.suppress(OSError):
             self._line.shutdown(socket.SHUT_WR)
 
-    async def resize(self, rows: int, columns: int) -> None:
-        """Tell the program's terminal its size."""
-        await self._calls.quick(lambda api: api.exec_resize(self._exec_id, rows, columns))
+    def hang_up(self, why: str) -> None:
+        """Let go of the program; whoever reads its output is told why."""
+        self.output.error = EngineError("broken", why)
+        with contextlib.suppress(OSError):
+            self._line.shutdown(socket.SHUT_RDWR)
+
+    async def resize(self, size: Size) -> None:
+        """Tell the program's terminal its size; a program that is just beginning has none yet."""
+        for pause_s in RESIZED_AFTER_S:
+            await anyio.sleep(pause_s)
+            with contextlib.suppress(EngineError):
+                return await self._calls.quick(
+                    lambda api: api.exec_resize(self._exec_id, size.rows, size.columns)
+                )
+        return None
 
     async def exit_code(self) -> int | None:
         """Give the exit code; None while it runs."""
         found = await self._calls.quick(lambda api: api.exec_inspect(self._exec_id))
         return None if found["Running"] else found["ExitCode"]
+
+    async def ended(self) -> int:
+        """Wait for its end, which may come after that of its output; give the exit code."""
+        pause_s = 0.01
+        while (code := await self.exit_code()) is None:
+            await anyio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 1.0)
+        return code
 
 
 async def tail(calls: Calls, container: str, lines: int = 20) -> list[str]:
