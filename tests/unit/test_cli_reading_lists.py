@@ -17,8 +17,8 @@ from segue_cli import rows
 from segue_cli.columns import node_columns, service_columns, slot_columns
 from segue_cli.diff import compare
 from segue_cli.errors import FailedError, InvalidError, NotFoundError
+from segue_cli.execute import check_runs
 from segue_cli.inspection import document, sections
-from segue_cli.logs import check_runs
 from segue_cli.reading import Sight
 from segue_cli.tables import Column, table
 from segue_cli.things import AppName, EventName, NodeName, ServiceName, SlotName, Thing, thing
@@ -70,17 +70,18 @@ def nodes(made: Stage) -> list[str]:
 
 
 BIG = {"deploy": {"resources": {"reservations": {"memory": "64G"}}}}
+PORT = {"target": 80, "mode": "host"}
 CHECKED = {"healthcheck": {"test": "true"}}
 WEB_1 = {"app": "shop", "service": "web", "slot": 1, "attempt": 1}
 
 
 def test_a_service_that_is_up_is_running() -> None:
-    made = stage(web={"scale": 3, "ports": ["8080:80"]}, db=CHECKED)
+    made = stage(web={"scale": 3, "ports": [PORT]}, db=CHECKED)
     made.later(180)
     assert ls(made) == [
         "NAME MODE REPLICAS UPDATED IMAGE ENDPOINTS STATE",
         "shop/db replicated 1/1 3m db:1 running",
-        "shop/web replicated 3/3 3m web:1 8080->80 running",
+        "shop/web replicated 3/3 3m web:1 node:any->80 running",
     ]
 
 
@@ -215,9 +216,9 @@ def test_a_node_of_no_use_says_why() -> None:
 @pytest.mark.parametrize(
     ("port", "words"),
     [
-        (Port(target=80, published=8080), "8080->80"),
-        (Port(target=53, published=53, protocol="udp"), "53->53/udp"),
-        (Port(target=80), "80"),
+        (Port(target=80, published=8080), "8080->80 (not served: mode ingress)"),
+        (Port(target=53, protocol="udp", mode="host"), "node:any->53/udp"),
+        (Port(target=80), "80 (not served: mode ingress)"),
         (Port(target=80, mode="host"), "node:any->80"),
         (Port(target=80, published=8080, mode="host"), "node:8080->80"),
         (Port(target=80, published=8080, mode="host", host_ip="10.0.0.1"), "10.0.0.1:8080->80"),
@@ -225,6 +226,12 @@ def test_a_node_of_no_use_says_why() -> None:
 )
 def test_an_endpoint_is_written_as_it_is_published(port: Port, words: str) -> None:
     assert rows.endpoint(port) == words
+
+
+def test_only_what_can_be_reached_is_listed_as_an_endpoint() -> None:
+    ports = ["8080:80", {"target": 81, "published": 8081, "mode": "host"}]
+    (row,) = rows.services(picture(stage(web={"ports": ports})))
+    assert row.endpoints == ["node:8081->81"]
 
 
 def test_rows_hold_no_ages_so_that_the_same_picture_gives_the_same_json() -> None:

@@ -131,7 +131,7 @@ def _service(picture: Picture, app: App, service: Service, wanted: Mapping[int, 
         wanted=len(wanted),
         updated=stamp(app.changed_at),
         image=spec.image,
-        endpoints=[endpoint(port) for port in spec.ports],
+        endpoints=[endpoint(port) for port in spec.ports if port.mode == "host"],
         state=state,
         note=note,
     )
@@ -156,12 +156,14 @@ def _service_state(app: App, service: Service, *, up: int, missing: int, old: in
 
 
 def endpoint(port: Port) -> str:
-    """Write a port: `8080->80`, on its node when it is published there; udp and sctp are named."""
+    """Write a port: `node:8080->80` where it is on its node, else what only a gateway can serve."""
     kind = "" if port.protocol == "tcp" else f"/{port.protocol}"
     host = f"{port.host_ip}:" if port.host_ip else ""
     outer = host + (f"{port.published}" if port.published else "")
     place = "node:" if port.mode == "host" and not host else ""
-    return f"{place}{outer or 'any'}->{port.target}{kind}" if outer or place else f"{port.target}"
+    served = "" if port.mode == "host" else " (not served: mode ingress)"
+    shown = f"{place}{outer or 'any'}->{port.target}" if outer or place else f"{port.target}"
+    return f"{shown}{kind}{served}"
 
 
 def works(picture: Picture, service: Service, container: Container) -> bool:
