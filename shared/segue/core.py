@@ -42,7 +42,7 @@ class Decision(msgspec.Struct, frozen=True):
         """The event's id, the same for every repeat of the decision."""
         if self.unique:
             return derived("unique", self.event.type, self.unique)
-        cause = self.cause.id if self.cause else ""
+        cause = self.cause.key if self.cause else ""
         return derived("decision", cause, self.event.subject, self.key)
 
 

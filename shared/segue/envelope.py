@@ -5,8 +5,11 @@ that anyone may make, the bare data. Whatever is wrong with a message comes out 
 nothing else is ever raised. What `encode` writes, `decode` reads: an event that could not be read
 back is refused before it is said.
 
+An event is known among all by its `key`. Segue's own ids are unique by themselves; that of another
+program means something only together with its source, so what it causes names both.
+
 Sources: CloudEvents 1.0.2 and its NATS binding; `correlationid` and `causationid` are its official
-extensions, `traceparent` its distributed tracing extension, `actor` is ours.
+extensions, `traceparent` its distributed tracing extension, `causationsource` and `actor` are ours.
 """
 
 import datetime as dt
@@ -29,6 +32,9 @@ ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
 CONTENT_TYPE = "application/cloudevents+json"
 MAX_BYTES = 1_000_000
 ATTRIBUTE_CHARACTERS_MAX = 256
+BARE = "/foreign"  # The source of what names none.
+_OWN = ("/segue/", "/cli/", BARE)  # Whose ids Segue makes, or takes to be unique.
+_NEEDED = ("id", "source", "type")
 _TRACEPARENT = re.compile(
     r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})"
 )
@@ -46,7 +52,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """The attributes as they stand in the JSON; an optional one may be null, which is to lack it.
 
     `correlationid` is the id of the request that began it all, `causationid` that of the event
-    that caused this one, `actor` who asked for it.
+    that caused this one, `causationsource` the source of that event where another program said it,
+    `actor` who asked for it.
     """
 
     id: str
@@ -60,8 +67,15 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str | UnsetType | None = UNSET
     correlationid: str | UnsetType | None = UNSET
     causationid: str | UnsetType | None = UNSET
+    causationsource: str | UnsetType | None = UNSET
     actor: str | UnsetType | None = UNSET
     data: msgspec.Raw | UnsetType = UNSET
+
+
+def key(source: str, event_id: str) -> str:
+    """Name an event among all; `source` may be empty where the id is Segue's own."""
+    own = not source or source.startswith(_OWN)
+    return event_id if own else derived("foreign", source, event_id)
 
 
 class Cause(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -70,6 +84,12 @@ class Cause(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str
     correlation: str
     traceparent: str = ""
+    source: str = ""  # Of another program's event only.
+
+    @property
+    def key(self) -> str:
+        """Name the causing event among all."""
+        return key(self.source, self.id)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,12 +102,24 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     correlation: str
     cause: str = ""  # Empty for what nothing in the log caused.
+    cause_source: str = ""  # Empty too where the id alone tells.
     actor: str = ""
     traceparent: str = ""
 
+    @property
+    def key(self) -> str:
+        """Name this event among all."""
+        return key(self.source, self.id)
+
+    @property
+    def cause_key(self) -> str:
+        """Name the event that caused this one; empty for none."""
+        return key(self.cause_source, self.cause)
+
     def as_cause(self) -> Cause:
         """Name this event as the cause of another."""
-        return Cause(self.id, self.correlation, self.traceparent)
+        source = self.source if self.key != self.id else ""
+        return Cause(self.id, self.correlation, self.traceparent, source)
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -139,6 +171,7 @@ def encode(
         traceparent=traceparent,
         correlationid=correlation,
         causationid=cause.id if cause else UNSET,
+        causationsource=(cause.source if cause else "") or UNSET,
         actor=actor or UNSET,
         data=msgspec.Raw(_encode(event)),
     )
@@ -171,6 +204,7 @@ def decode(stored: Stored) -> Record:
         source=envelope.source,
         correlation=correlation,
         cause=envelope.causationid or "",
+        cause_source=envelope.causationsource or "",
         actor=envelope.actor or "",
         traceparent=_traced(envelope.traceparent or headers.get("traceparent", "")),
     )
@@ -229,7 +263,7 @@ def _bare(stored: Stored, headers: Mapping[str, str], data: dict[str, Any]) -> E
             data[field] = msgspec.convert(text, kinds[field], strict=False)
     return Envelope(
         id=headers.get("nats-msg-id") or derived("bare", stored.sequence, stored.subject),
-        source="/foreign",
+        source=BARE,
         type=name,
         traceparent=headers.get("traceparent", UNSET),
         data=msgspec.Raw(_encode(data)),
@@ -239,10 +273,10 @@ def _bare(stored: Stored, headers: Mapping[str, str], data: dict[str, Any]) -> E
 def _checked(envelope: Envelope) -> Envelope:
     if envelope.specversion != "1.0":
         raise msgspec.ValidationError(f"specversion is {envelope.specversion!r}, not '1.0'")
-    for name in ("id", "source", "type", "correlationid", "causationid", "actor"):
+    for name in (*_NEEDED, "correlationid", "causationid", "causationsource", "actor"):
         value = getattr(envelope, name)
         if not value:
-            if name in ("id", "source", "type"):
+            if name in _NEEDED:
                 raise msgspec.ValidationError(f"{name} is empty")
         elif len(value) > ATTRIBUTE_CHARACTERS_MAX or not value.isprintable():
             raise msgspec.ValidationError(

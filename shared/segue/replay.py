@@ -157,7 +157,8 @@ class _Judge:
             self._batch = (stated, begin, stored.sequence)
         fold(self.core, stored, message)
         if isinstance(message, Record):
-            self._sequences.setdefault(message.id, stored.sequence)
+            for name in (message.key, message.id):  # Older answers name no source.
+                self._sequences.setdefault(name, stored.sequence)
         self._now = max(self._now, stored.time)
         if not own:
             self._ask(stored.sequence, self._now)
@@ -249,7 +250,7 @@ class _Judge:
 
     def _pass_over(self, record: Record) -> None:
         """Find what was owed when this decision was made; it must be in the same batch."""
-        read_to = self._sequences.get(record.cause, -1)
+        read_to = self._sequences.get(record.cause_key, -1)
         for event_id, owed in self._owed.items():
             if owed.sequence <= read_to:
                 self._passed.setdefault(event_id, (owed, record.sequence))

@@ -6,6 +6,7 @@
 import io
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from rich.console import Console
 from segue.envelope import Cause, Record
@@ -146,6 +147,37 @@ def test_a_cause_that_was_not_read_is_named_as_missing() -> None:
     assert history.unknown(history.story(newest)) == [accepted]
     history.add(log[accepted.sequence - 2])
     assert history.unknown(history.story(newest)) == []
+
+
+def test_a_cause_is_told_by_its_source_where_two_programs_chose_the_same_id() -> None:
+    said = {
+        source: Record(
+            sequence=at,
+            time=1.0,
+            event=DeployRequested(app="shop", compose={}),
+            id="1",
+            source=source,
+            correlation="1",
+        )
+        for at, source in enumerate(("/ci", "/desk"), 1)
+    }
+    answer = Record(
+        sequence=3,
+        time=1.0,
+        event=NodeLost(node="a", silent_s=1),
+        id="a",
+        source="/segue/x/1",
+        correlation="1",
+        cause="1",
+        cause_source="/desk",
+    )
+    unnamed = msgspec.structs.replace(answer, sequence=4, id="b", cause_source="")
+    history = History([*said.values(), answer, unnamed])
+    assert history.cause_of(answer) == said["/desk"]
+    assert history.cause_of(unnamed) == said["/ci"], "the oldest of that id"
+    assert answer not in history.effects_of(said["/ci"])
+    assert answer in history.effects_of(said["/desk"])
+    assert History([said["/ci"], answer]).unknown([answer]) == [answer]
 
 
 def test_causes_that_run_in_a_circle_are_walked_once() -> None:

@@ -43,8 +43,9 @@ class Stage:
         self.beats: list[Beat] = []
         self.machines = {name: self.machine(name) for name in names}
 
-    def machine(self, name: str) -> Machine:
-        made = Machine(Echo(), instance=name, session=f"run-{name}", note=self.notes.append)
+    def machine(self, name: str, session: str = "") -> Machine:
+        session = session or f"run-{name}"
+        made = Machine(Echo(), instance=name, session=session, note=self.notes.append)
         made.connected(self.log.head(self.now + 1000), self.now)
         return made
 
@@ -167,8 +168,7 @@ def test_what_two_leaders_decide_from_the_same_cause_is_one_event() -> None:
 def test_an_instance_that_led_last_leads_again_at_once_after_a_restart() -> None:
     stage = Stage("a")
     stage.settle("a")
-    stage.machines["a"] = stage.machine("a")
-    stage.machines["a"].session = "run-2"
+    stage.machines["a"] = stage.machine("a", "run-2")
     stage.settle("a")
     assert stage.machines["a"].leading
 
@@ -317,7 +317,7 @@ def test_what_is_owed_no_more_after_the_bus_was_away_is_not_written_again() -> N
     assert [c for c in machine.step(stage.now) if isinstance(c, Append)], "it is on its way"
     machine.away()
     answer = RemovalRejected(app="shop", problems=[])
-    request = machine.core.picture.state.requests["r-shop-1"]
+    (request,) = machine.core.picture.state.requests.values()
     by_another = encode(answer, id="other", source="/t", time=0, cause=request.cause)
     stage.log.append([by_another], None, stage.now + 1000)
     stage.now += 5

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from segue.envelope import Cause, Record, Unreadable
+from segue.envelope import Record, Unreadable
 from segue.events import Event
 from segue.events.container import ContainerRequested, ContainerStopped
 from segue.events.deploy import (
@@ -302,7 +302,7 @@ def test_a_follower_that_sees_only_its_nodes_events_knows_what_it_is_to_run() ->
     assert scope(container) == scope(asked)
     assert container.phase == "started"
     assert own.spec(container) == WEB
-    assert container.cause == Cause(made.log[-1].id, made.log[-1].correlation)
+    assert container.cause == made.log[-1].as_cause()
 
 
 def test_what_was_never_counted_on_a_node_is_not_taken_off_again() -> None:

@@ -37,6 +37,7 @@ def of_record(record: Record) -> dict[str, Any]:
         "type": record.event.type,
         "correlationid": record.correlation,
         "causationid": record.cause,
+        "causationsource": record.cause_source,
         "actor": record.actor,
         "traceparent": record.traceparent,
         "sequence": str(record.sequence),

@@ -1,6 +1,7 @@
-"""Who caused what: records of the log by id and by cause, walked back to a request and forward.
+"""Who caused what: records of the log by key and by cause, walked back to a request and forward.
 
-A cause stands before its effect; whatever claims otherwise is taken as caused by nothing. A slot's
+A cause stands before its effect; whatever claims otherwise is taken as caused by nothing. Where a
+cause is named by its id alone, the oldest event of that id, whoever said it, is meant. A slot's
 next attempt after a node's loss is caused by the node, but told with the attempt that went down
 with it. Nothing here reads the log or the clock: `segue_cli.reading` does.
 """
@@ -41,7 +42,7 @@ class History:
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
         self.records: dict[int, Record] = {}
-        self._by_id: dict[str, Record] = {}
+        self._by_key: dict[str, Record] = {}  # And by id.
         self._effects: dict[str, dict[int, Record]] = {}
         self._attempts: dict[Attempt, dict[int, Record]] = {}
         for record in records:
@@ -52,22 +53,23 @@ class History:
         if record.sequence in self.records:
             return
         self.records[record.sequence] = record
-        known = self._by_id.get(record.id)
-        if known is None or record.sequence < known.sequence:
-            self._by_id[record.id] = record
+        for name in {record.key, record.id}:
+            known = self._by_key.get(name)
+            if known is None or record.sequence < known.sequence:
+                self._by_key[name] = record
         if record.cause:
-            self._effects.setdefault(record.cause, {})[record.sequence] = record
+            self._effects.setdefault(record.cause_key, {})[record.sequence] = record
         if isinstance(record.event, ContainerEvent):
             self._attempts.setdefault(attempt_of(record.event), {})[record.sequence] = record
 
     def cause_of(self, record: Record) -> Record | None:
         """Find what caused an event, if it was read."""
-        cause = self._by_id.get(record.cause) if record.cause else None
+        cause = self._by_key.get(record.cause_key) if record.cause else None
         return cause if cause is not None and cause.sequence < record.sequence else None
 
     def effects_of(self, record: Record) -> list[Record]:
         """Give what an event directly led to, in order."""
-        effects = self._effects.get(record.id, {})
+        effects = self._effects.get(record.key, {}) | self._effects.get(record.id, {})
         return [effects[at] for at in sorted(effects) if at > record.sequence]
 
     def attempt(self, key: Attempt) -> list[Record]:
@@ -127,7 +129,7 @@ class History:
             record
             for record in records
             if record.cause
-            and record.cause not in self._by_id
+            and record.cause_key not in self._by_key
             and not isinstance(record.event, NodeSuspected)
         ]
 

@@ -160,16 +160,25 @@ async def backwards(
 
 
 async def find(
-    bus: Bus, first: int, last: int, event_id: str, filters: Sequence[str] = ()
+    bus: Bus,
+    first: int,
+    last: int,
+    event_id: str,
+    filters: Sequence[str] = (),
+    *,
+    source: str = "",
 ) -> Read | None:
-    """Find an event by its id, newest part of the log first."""
+    """Find an event by its id, and by its source where that is given; newest of the log first."""
     async with aclosing(backwards(bus, first, last, filters)) as stretches:
         async for messages in stretches:
             for stored in messages:
                 if not _may_be(stored, event_id):
                     continue
                 one = read(stored)
-                if one.record is not None and one.record.id == event_id:
+                found = one.record
+                if found is None or found.id != event_id:
+                    continue
+                if not source or found.source == source:
                     return one
     return None
 
@@ -233,12 +242,12 @@ async def complete(
     gone: set[str] = set()
     while True:
         story = history.story(wanted)
-        missing = [one for one in history.unknown(story) if one.cause not in gone]
+        missing = [one for one in history.unknown(story) if one.cause_key not in gone]
         if not missing:
             return story
         newest_first = max(missing, key=lambda record: record.sequence)
         if not await _add_cause(bus, head, history, newest_first):
-            gone.add(newest_first.cause)
+            gone.add(newest_first.cause_key)
 
 
 async def _add_cause(bus: Bus, head: Head, history: History, record: Record) -> bool:
@@ -248,11 +257,12 @@ async def _add_cause(bus: Bus, head: Head, history: History, record: Record) -> 
     """
     last = record.sequence - 1
     near = max(head.first, last - NEAR)
-    found = await find(bus, near, last, record.cause)
+    source = record.cause_source
+    found = await find(bus, near, last, record.cause, source=source)
     if found is None:
         app = getattr(record.event, "app", None)
         filters = [*(filters_of(app=app) if app else ()), *node_filters()]
-        found = await find(bus, head.first, near - 1, record.cause, filters)
+        found = await find(bus, head.first, near - 1, record.cause, filters, source=source)
     if found is None or found.record is None:
         return False
     history.add(found.record)

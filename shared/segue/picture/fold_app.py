@@ -54,9 +54,9 @@ ANSWERS = frozenset(
 
 def request(picture: Indexed, record: Record, event: Any) -> None:
     """Keep a request until its answer; one that comes again is the same request."""
-    if record.id in picture.state.answered or record.id in picture.state.requests:
+    if record.key in picture.state.answered or record.key in picture.state.requests:
         return
-    picture.state.requests[record.id] = Request(
+    picture.state.requests[record.key] = Request(
         sequence=record.sequence,
         time=record.time,
         type=event.type,
@@ -69,8 +69,14 @@ def request(picture: Indexed, record: Record, event: Any) -> None:
 def answer(picture: Indexed, record: Record) -> None:
     """Close the request that an answer names as its cause."""
     state = picture.state
-    if record.event.type in ANSWERS and state.requests.pop(record.cause, None) is not None:
-        state.answered[record.cause] = None
+    if record.event.type not in ANSWERS:
+        return
+    key = record.cause_key
+    if key not in state.requests and not record.cause_source:  # Answered before sources counted.
+        same = (name for name, one in state.requests.items() if one.cause.id == record.cause)
+        key = next(same, key)
+    if state.requests.pop(key, None) is not None:
+        state.answered[key] = None
         if len(state.answered) > ANSWERED_KEPT:
             del state.answered[next(iter(state.answered))]
 

@@ -20,14 +20,13 @@ from segue.core import MOST_DECISIONS, BusReturned, Core, Decision
 from segue.envelope import ERRORS, Record, UnknownTypeError, Unreadable, decode, encode
 from segue.events import subjects
 from segue.events.leader import LeaderElected
-from segue.ids import derived
 from segue.log import Fence, Head, Message, Outcome, Stored
 from segue.picture import Picture
 from segue.shell.commands import Append, Beat, Command, Note, Perform, Save, Say
 from segue.shell.errors import LogReplacedError, OutdatedError
+from segue.shell.standing import Standing
 
 BEAT_EVERY_S = 0.25
-LEADER_TIMEOUT_S = 1.0
 RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
 SETTLED_KEPT = 20_000
 SNAPSHOT_EVERY_EVENTS, SNAPSHOT_EVERY_S = 10_000, 3_600.0
@@ -70,10 +69,8 @@ class Machine:
         self._awaiting: dict[str, None] = {}  # Own events not yet seen in the log.
         self._await_to: int | None = None  # They all stand at or before this sequence.
         self._settled: dict[str, None] = {}
-        self._election: str | None = None
+        self._standing = Standing(core.service, instance, session)
         self._last_leader: str | None = None
-        self._elections = 0
-        self._stand_at: float | None = None
         self._beat_at = 0.0
         self._hold_until = 0.0
         self._started = self._was_away = False
@@ -126,8 +123,8 @@ class Machine:
             self.target = max(head.last, self.read_to)
         if self._was_away:
             self._was_away, self._recheck = False, True
-            if self._stand_at is not None:
-                self._stand_at = now + self._patience_s()
+            if self._standing.at is not None:
+                self._standing.wait(now)
             self.core.hear(BusReturned(), head.time)
 
     def away(self) -> None:
@@ -156,7 +153,7 @@ class Machine:
         if beat.instance == self.instance and beat.term == self.term:
             return
         if beat.term >= self.newest_term:
-            self._stand_at = now + self._patience_s()
+            self._standing.wait(now)
 
     def wrote(self, number: int, outcome: Outcome, now: float) -> None:
         """Learn what became of an `Append`; late news of one that the log told of is nothing."""
@@ -217,31 +214,28 @@ class Machine:
         if self.leads:
             leader = self._last_leader
             alone = leader is None or leader == self.instance
-            self._stand_at = now if alone else now + self._patience_s()
+            self._standing.at = now
+            if not alone:
+                self._standing.wait(now)
         self._saved_at = now
         fields: dict[str, Any] = {"sequence": self.read_to}
         self.note(Note("info", "caught up with the log", fields))
         return True
 
-    def _patience_s(self) -> float:
-        jitter = int(derived("jitter", self.instance, self._elections)[:4], 16) / 0xFFFF
-        return LEADER_TIMEOUT_S * (1 + 0.3 * jitter)
-
     def _stand(self, now: float) -> list[Command]:
-        assert self._stand_at is not None, "a follower that has started knows when to stand"
-        if now < self._stand_at:
-            self._wake(self._stand_at)
+        at = self._standing.at
+        assert at is not None, "a follower that has started knows when to stand"
+        if now < at:
+            self._wake(at)
             return []
-        self._elections += 1
-        self._election = derived("election", self.core.service, self.session, self._elections)
+        election = self._standing.stand(now)
         event = LeaderElected(
             service=self.core.service, instance=self.instance, after=self.newest_term
         )
         message = encode(
-            event, id=self._election, source=self.source, time=self.log_time(now), cause=None
+            event, id=election, source=self.source, time=self.log_time(now), cause=None
         )
         fence = Fence(event.subject, self.newest_term)
-        self._stand_at = now + self._patience_s()
         return self._write([message], fence)
 
     def _write(self, messages: list[Message], fence: Fence | None) -> list[Command]:
@@ -343,8 +337,8 @@ class Machine:
         except ERRORS as error:
             self._reject(stored, str(error) or type(error).__name__)
             return
-        if record.id in self._awaiting:
-            self._settle([record.id])
+        if record.key in self._awaiting:
+            self._settle([record.key])
         self.seen(record)
         try:
             self.core.fold(record)
@@ -375,7 +369,7 @@ class Machine:
     def _elected(self, record: Record, event: LeaderElected, now: float) -> None:
         self.newest_term, self._last_leader = record.sequence, event.instance
         self._writing, self._awaiting = [], {}
-        if record.id == self._election:
+        if record.key == self._standing.election:
             self.term, self._beat_at = record.sequence, 0.0
             self.note(Note("info", "leads", {"term": self.term}))
             return
@@ -384,7 +378,7 @@ class Machine:
             self.note(Note("warning", "deposed", fields))
         self.term = None
         if self._started:
-            self._stand_at = now + self._patience_s()
+            self._standing.wait(now)
 
     def _refused(self, outcome: Outcome, now: float) -> None:
         self.refusals += 1
@@ -396,4 +390,4 @@ class Machine:
         if self.term is not None:
             self.note(Note("warning", "the bus refused a decision", {"term": self.term}))
         self.term = None
-        self._stand_at = now + self._patience_s()
+        self._standing.wait(now)

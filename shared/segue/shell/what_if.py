@@ -82,5 +82,6 @@ class _World:
                 source="/supposed",
                 correlation=cause.correlation if cause else event_id,
                 cause=cause.id if cause else "",
+                cause_source=cause.source if cause else "",
             )
         )

@@ -35,6 +35,7 @@ class Board:
             source="/test",
             correlation=cause.correlation if cause else event_id,
             cause=cause.id if cause else "",
+            cause_source=cause.source if cause else "",
         )
         self.log.append(record)
         for core in self.cores:

@@ -94,6 +94,7 @@ class Stage(Board):
             source=self._source(event),
             correlation=cause.correlation if cause else event_id,
             cause=cause.id if cause else "",
+            cause_source=cause.source if cause else "",
             actor=self._actor if cause is None else "",
         )
         self._actor = ""
