@@ -31,7 +31,6 @@ IMAGES = {
 }
 VICTIM = "shop.web.2"  # The engine's name for what fills the slot shop/web.2.
 PATIENCE_S = 60.0
-CLEARING_S = 10.0
 
 
 class StepError(Exception):
@@ -173,20 +172,9 @@ def clear(data: pathlib.Path) -> None:
     if data.exists():
         captured("segue", "up", "--detach")  # If an earlier run was killed, nobody is there to ask.
         captured("segue", "remove", "shop", "--volumes")
-        wait_for_nothing()
         captured("segue", "down", "--containers")
         shutil.rmtree(data)
     captured("docker", "image", "rm", *IMAGES)
-
-
-def wait_for_nothing() -> None:
-    """Wait a while for the node runner to remove the app's network and volume too."""
-    label = ("--quiet", "--filter", "label=segue.app=shop")
-    end = time.monotonic() + CLEARING_S
-    while any(captured("docker", kind, "ls", *label) for kind in ("network", "volume")):
-        if time.monotonic() > end:
-            return
-        time.sleep(0.05)
 
 
 def run(*command: str, table: bool = False) -> None:

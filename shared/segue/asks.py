@@ -2,6 +2,7 @@
 
     rpc.node.<node>.ping      → Here
     rpc.node.<node>.facts     → the node's facts, as JSON
+    rpc.node.<node>.kept      → Kept
     rpc.node.<node>.inspect   Which      → the engine's own description of a container, as JSON
     rpc.node.<node>.logs      LogsAsked  → pieces
     rpc.node.<node>.exec      ExecAsked  → pieces, the last one the exit code
@@ -33,6 +34,13 @@ class Here(msgspec.Struct, frozen=True):
 
     node: str
     session: str
+
+
+class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which apps, removed ones too, have something beside containers on the node."""
+
+    networks_of: list[str] = []
+    volumes_of: list[str] = []
 
 
 class Which(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -141,6 +141,18 @@ def test_a_killed_supervisor_leaves_containers_and_state_as_they_are(host: Host)
     assert len(asked) == 2, "nothing was asked for again"
 
 
+def test_down_with_containers_leaves_no_network_behind(host: Host) -> None:
+    web = {"image": BUSYBOX, "command": ["sleep", "1000"], "stop_grace_period": "1s"}
+    host.file.write_text(json.dumps({"services": {"web": web}}))
+    host.up()
+    host.run("deploy", str(host.file), "--app", "shop")
+    shop = {"label": ["segue.app=shop"]}
+    assert host.engine.ask("GET", "/networks", filters=shop)
+    host.run("down", "--containers", "--data", str(host.folder / "data"))
+    assert host.engine.ask("GET", "/networks", filters=shop) == []
+    assert host.engine.ask("GET", "/containers/json", all=1, filters=shop) == []
+
+
 def test_down_leaves_containers_that_the_next_up_adopts(host: Host) -> None:
     host.up()
     host.run("deploy", str(host.file), "--app", "shop")

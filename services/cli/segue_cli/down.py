@@ -8,11 +8,16 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from typing import Annotated
 
 import anyio
+import msgspec
 from cyclopts import Parameter
+from segue import asks
+from segue.bus import Bus, BusError
 from segue.events.deploy import RemovalRequested
+from segue.picture import App
 
 from segue_cli import processes
 from segue_cli.amounts import span
@@ -25,6 +30,7 @@ from segue_cli.requests import answered, removed, show
 from segue_cli.up import Data
 
 STOPPED_WITHIN_S = 20.0
+CLEARED_WITHIN_S = 10.0
 
 
 async def down(
@@ -62,6 +68,33 @@ async def _remove_all(place: DataDir, timeout_s: float) -> None:
         for name, after in since.items():
             left_s = max(0.0, give_up_at - anyio.current_time())
             show(await removed(bus, name, after, left_s), as_json=False)
+        await _wait_for_runners(bus)
+
+
+async def _wait_for_runners(bus: Bus) -> None:
+    """Wait until runners have removed what removed apps shared; say what is left in the end."""
+    picture = (await sight(bus)).picture
+    gone = {name: app for name, app in picture.apps.items() if app.phase == "removed"}
+    give_up_at = anyio.current_time() + CLEARED_WITHIN_S
+    for node in sorted(name for name, node in picture.nodes.items() if node.phase == "up"):
+        while left := await _left(bus, node, gone):
+            if anyio.current_time() > give_up_at:
+                print(
+                    f"left on {node}: {left}; its runner removes it when it runs", file=sys.stderr
+                )
+                break
+            await anyio.sleep(0.05)
+
+
+async def _left(bus: Bus, node: str, gone: Mapping[str, App]) -> str:
+    try:
+        answer = await bus.ask(asks.subject(node, "kept"), timeout_s=CLEARED_WITHIN_S)
+    except BusError as error:
+        return f"perhaps networks ({error})"
+    kept = msgspec.json.decode(answer, type=asks.Kept)
+    networks = [f"networks of {app}" for app in kept.networks_of if app in gone]
+    volumes = [app for app in kept.volumes_of if app in gone and gone[app].with_volumes]
+    return ", ".join([*networks, *(f"volumes of {app}" for app in volumes)])
 
 
 async def _stop(place: DataDir, pid: int) -> None:

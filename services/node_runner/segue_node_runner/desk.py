@@ -40,6 +40,7 @@ class Desk:
             for question, answer in (
                 ("ping", self._ping),
                 ("facts", self._facts),
+                ("kept", self._kept),
                 ("inspect", self._inspect),
             ):
                 await tasks.start(self.bus.serve, asks.subject(self.node, question), answer)
@@ -53,6 +54,10 @@ class Desk:
     async def _facts(self, _: bytes) -> bytes:
         async with _told():
             return msgspec.json.encode(await facts.facts(self.engine.calls))
+
+    async def _kept(self, _: bytes) -> bytes:
+        async with _told():
+            return msgspec.json.encode(asks.Kept(*await self.engine.commons.owners(self.cluster)))
 
     async def _inspect(self, data: bytes) -> bytes:
         asked = _read(data, asks.Which)
