@@ -14,7 +14,9 @@ from segue.envelope import encode
 from segue.events.container import ContainerFailed
 from segue.events.deploy import DeployAccepted, DeployRequested
 from segue.events.image import ImagePulling
+from segue.events.node import NodeCordonRequested, NodeUncordonRequested
 from segue.events.scale import ScaleRequested
+from segue.events.service import ServiceFlapping
 from segue.log import Message
 from segue.testing.nats_server import NatsServer
 from segue.testing.stage import Stage
@@ -100,6 +102,40 @@ async def test_why_tells_apps_services_nodes_and_events(
     found = output()
     assert found[-1]["id"] == failed.id
     assert "container.started" in [event["type"] for event in found], "it is told whole"
+
+
+async def test_why_tells_the_failures_of_what_flaps_also_after_a_redeploy(
+    told: Stage, bus: Bus, flags: BusFlags, output: Printed
+) -> None:
+    failed = told.fail("shop/web.2", logs=["panic"])
+    flapping = ServiceFlapping(
+        app="shop", service="web", slot=2, failures=5, within_s=9.0, last_reason="panic"
+    )
+    said = told.say(flapping, failed.as_cause())
+    told.ask(DeployRequested(app="shop", compose={"services": WEB | {"db": {"image": "db"}}}))
+    await told.publish(bus)
+    for name in ("shop/web", "shop"):
+        await why.why(name, bus=flags)
+        found = [event["sequence"] for event in output()]
+        assert {str(failed.sequence), str(said.sequence)} <= set(found), name
+        assert found == sorted(found, key=int)
+
+
+async def test_why_tells_what_made_room_for_a_slot_that_had_waited(
+    told: Stage, bus: Bus, flags: BusFlags, output: Printed
+) -> None:
+    for node in ("node-a", "node-b"):
+        told.ask(NodeCordonRequested(node=node))
+    told.ask(DeployRequested(app="late", compose={"services": {"one": {"image": "x"}}}))
+    told.later(60)
+    told.ask(NodeUncordonRequested(node="node-b"))
+    told.fail("shop/web.1")
+    await told.publish(bus)
+    await why.why("late/one.1", bus=flags)
+    kinds = [event["type"] for event in output()]
+    waited = ["container.unplaceable", "node.uncordoned", "container.assigned"]
+    at = kinds.index(waited[0])
+    assert kinds[at : at + 3] == waited
 
 
 async def test_forward_tells_what_came_of_it(

@@ -1,7 +1,7 @@
 """The command `segue events`: the log, of now, back in time, or as it grows.
 
 What is asked for is turned into subjects, so that the bus sends nothing else. One line for each
-event on a terminal, one CloudEvent a line for programs.
+event on a terminal, with the last words of what failed; one CloudEvent a line for programs.
 """
 
 import fnmatch
@@ -26,6 +26,7 @@ from segue_cli.tables import STYLES, AsJson, console, for_eyes, print_json, styl
 from segue_cli.things import nearest
 
 TAIL = 20
+PRINTED_MOST = 3  # Of what failed, so many of its last lines.
 _Types = Annotated[
     tuple[str, ...],
     Parameter(name="--type", negative=(), help="Types, such as node.lost or 'container.*'."),
@@ -159,7 +160,7 @@ class Printer:
 
 
 def line(one: Read) -> Text:
-    """Tell an event in one line."""
+    """Tell an event in one line, with the last lines of what failed below it."""
     stored, record = one.stored, one.record
     text = Text().append(f"{clock(stored.time)} {stored.sequence:>6}  ", STYLES["dim"])
     if record is None:
@@ -169,4 +170,8 @@ def line(one: Read) -> Text:
     text.append(f"{event.type:<22} ", STYLES[tone]).append(f"{about(event):<14} ", STYLES["name"])
     author, node = who(record), where(event)
     place = f" on {node}" if node and node != author and node not in told.point else ""
-    return text.append(f" {told.point}").append(f"{place}  {author}", STYLES["dim"])
+    text.append(f" {told.point}").append(f"{place}  {author}", STYLES["dim"])
+    printed = [detail for detail in told.details if detail.startswith("|")]
+    for said in printed[-PRINTED_MOST:]:
+        text.append(f"\n{'':17}{said}")
+    return text

@@ -159,7 +159,7 @@ def _scaled(record: Record) -> Words:
 def _flapping(record: Record) -> Words:
     said: Any = record.event
     times = f"slot {said.slot} ended {said.failures} times within {span(said.within_s)}"
-    return f"flapping: {times}; last: {said.last_reason}", [f"| {line}" for line in said.logs]
+    return f"flapping: {times}; last: {said.last_reason}"
 
 
 # Containers.

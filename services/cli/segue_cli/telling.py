@@ -5,7 +5,7 @@ counted. Everything printed is what events and the picture say.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 from rich.console import Console
@@ -40,9 +40,14 @@ class Omitted(msgspec.Struct, frozen=True):
 
 
 def print_story(
-    console: Console, story: Sequence[Record], what: Thing, *, everything: bool = False
+    console: Console,
+    story: Sequence[Record],
+    what: Thing,
+    made_room: Collection[int] = (),
+    *,
+    everything: bool = False,
 ) -> None:
-    """Print what happened, oldest first."""
+    """Print what happened, oldest first; `made_room`: which events let a slot be placed."""
     told = story if everything else shortened(story, what)
     lines_most = None if everything else LINES_MOST
     grid = Table.grid(padding=(0, 1, 0, 0))
@@ -63,7 +68,10 @@ def print_story(
             grid.add_row("")
         gap = f"+{span(one.time - before)}" if before and one.time - before > 0.0005 else ""
         before = one.time
-        grid.add_row(clock(one.time), gap, _mark(one), who(one), _words(one, what, lines_most))
+        words = _words(one, what, lines_most)
+        if one.sequence in made_room:
+            words = Text("made room: ").append_text(words)
+        grid.add_row(clock(one.time), gap, _mark(one), who(one), words)
     console.print(grid)
 
 

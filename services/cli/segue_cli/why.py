@@ -4,7 +4,7 @@ It repeats what the events themselves name as their causes; it makes no guess. W
 a long story is counted, and `--all` tells it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -16,6 +16,7 @@ from segue.events.deploy import DeployAccepted
 from segue.events.node import NodeEvent, NodeJoined
 from segue.log import Head
 
+from segue_cli.beside import failures, openings
 from segue_cli.cloudevent import of_record
 from segue_cli.connect import BusFlags, connected
 from segue_cli.errors import FailedError, NotFoundError
@@ -64,16 +65,25 @@ async def why(
         history, targets = await _look(connection, head, what, seen)
         if forward:
             tree = await _forward(connection, head, targets)
-            story = sorted((r for _, r in tree.walk()), key=lambda r: r.sequence)
+            story = _in_order(record for _, record in tree.walk())
         else:
-            story = await complete(connection, head, history, targets)
+            told = await complete(connection, head, history, targets)
+            room = await openings(connection, head, told)
+            more = [*room, *await failures(connection, what, seen)]
+            story = _in_order([*told, *more])
     if not for_eyes(as_json=as_json):
         print_json(of_record(record) for record in story)
     elif forward:
         print_tree(console(), tree, everything=everything)
     else:
-        print_story(console(), story, what, everything=everything)
+        made_room = {record.sequence for record in room}
+        print_story(console(), story, what, made_room, everything=everything)
         print_now(console(), what, seen)
+
+
+def _in_order(records: Iterable[Record]) -> list[Record]:
+    by_sequence = {record.sequence: record for record in records}
+    return [by_sequence[at] for at in sorted(by_sequence)]
 
 
 async def _look(bus: Bus, head: Head, what: Thing, seen: Sight) -> tuple[History, Sequence[Record]]:

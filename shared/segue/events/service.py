@@ -16,7 +16,7 @@ class ServiceFlapping(Event, type="service.flapping", scope=("app", "service")):
     within_s: float
     last_reason: str
     last_exit_code: int | None = None
-    logs: list[str] = []
+    logs: list[str] = []  # Always empty: the last lines are in the slot's `container.failed`.
 
 
 class ServiceSteady(Event, type="service.steady", scope=("app", "service")):
