@@ -38,7 +38,7 @@ async def trio(
         ]
         url = ",".join(server.url for server in servers)
         async with await connect(Settings(url=url), name="test") as bus:
-            await bus.set_up(Plan(replicas=3, bytes_max=10**8))
+            await bus.set_up(Plan(bytes_max=10**8))
             yield servers, bus
 
 
@@ -128,6 +128,7 @@ async def test_elections_and_decisions_hold_while_the_leading_server_dies(
             tasks.start_soon(cell.lead, name)
         await asyncio.sleep(1)
         info = await bus._connection.query("$JS.API.STREAM.INFO.EVENTS", timeout_s=5)
+        assert b'"num_replicas":3' in info.data, "as many copies as there are servers"
         leading = info.data.partition(b'"leader":"n')[2][:1].decode()
         servers[int(leading)].restart(kill=True)
         before = len(cell.acknowledged)

@@ -108,6 +108,11 @@ class Connection(Wire):
         """The server that we are connected to stores streams itself."""
         return bool(self._server_info.get("jetstream"))
 
+    @property
+    def in_cluster(self) -> bool:
+        """The server that we are connected to is one of several."""
+        return bool(self._server_info.get("cluster"))
+
     async def close(self) -> None:
         """End the connection and everything that belongs to it; cancellation does not cut short."""
         tasks = (

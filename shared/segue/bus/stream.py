@@ -35,6 +35,7 @@ from segue.bus.jetstream import (
 from segue.events import REGISTRY
 
 BUCKETS = ("snapshots", "files")
+REPLICAS_IN_CLUSTER = 3
 _NANOSECONDS = 1_000_000_000
 _TRIES = 10
 _RETRY_S = 0.25
@@ -54,7 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     age_max_s: float = 30 * 86_400.0
     bytes_max: int = 4 * 1024**3
-    replicas: int = 1
+    replicas: int = 0  # 0: three where the server belongs to a cluster, else one.
     bucket_bytes_max: int = -1  # For each bucket; -1: only the server's store limits it.
 
 
@@ -75,7 +76,11 @@ def log_subjects() -> list[str]:
 async def set_up(
     connection: Connection, plan: Plan, *, change: bool = False, timeout_s: float = 30.0
 ) -> SetUp:
-    """Make or widen the stream and the buckets, or raise `BusSetupError` saying what to do."""
+    """Make or widen the stream and the buckets, or raise `BusSetupError` saying what to do.
+
+    What time may mend is tried again for `timeout_s`, and then raised as `BusTimeoutError`.
+    """
+    last: object = "no answer"
     try:
         async with asyncio.timeout(timeout_s):
             while True:
@@ -87,10 +92,13 @@ async def set_up(
                     last = error
                 await asyncio.sleep(_RETRY_S)
     except TimeoutError:
-        raise BusSetupError(f"the log could not be set up in {timeout_s:g} s: {last}") from None
+        raise BusTimeoutError(f"the log could not be set up in {timeout_s:g} s: {last}") from None
 
 
 async def _try(connection: Connection, plan: Plan, *, change: bool) -> SetUp:
+    if not plan.replicas:
+        copies = REPLICAS_IN_CLUSTER if connection.in_cluster else 1
+        plan = msgspec.structs.replace(plan, replicas=copies)
     wanted = _events(plan)
     made, info = await _make(connection, wanted)
     for _ in range(_TRIES):
