@@ -1,69 +1,30 @@
 """The bus behind TLS with certificates on both sides, and what is said when they do not fit."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import msgspec
 import pytest
 from segue.bus import BusUnreachableError, Settings, connect
 from segue.log import Message
+from segue.testing import certificates
 from segue.testing.nats_server import NatsServer
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes certificates")
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An authority, and a key and certificate of its making for the server and for a client."""
     home = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=home, check=True, capture_output=True)
-
-    usage = "keyUsage=critical,keyCertSign"
-    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl(
-        "req",
-        "-x509",
-        *new,
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.pem",
-        "-subj",
-        "/CN=ca",
-        "-addext",
-        usage,
-    )
-    (home / "names").write_text("subjectAltName=IP:127.0.0.1\n")
-    for name in ("server", "client"):
-        openssl(
-            "req", *new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}"
-        )
-        openssl(
-            "x509",
-            "-req",
-            "-in",
-            f"{name}.csr",
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca.key",
-            "-CAcreateserial",
-            "-out",
-            f"{name}.pem",
-            "-extfile",
-            "names",
-        )
+    certificates.make(home, ["127.0.0.1"])
     return home
 
 
 @pytest.mark.parametrize("first", [False, True])
 async def test_both_sides_show_certificates_and_come_back_after_a_kill(
-    tmp_path: Path, certificates: Path, *, first: bool
+    tmp_path: Path, home: Path, *, first: bool
 ) -> None:
-    home = certificates
     extra = (
         f'tls {{ cert_file: "{home}/server.pem", key_file: "{home}/server.key", '
         f'ca_file: "{home}/ca.pem", verify: true, handshake_first: {str(first).lower()} }}'

@@ -5,14 +5,13 @@ connection of its own, at the engines through their own API.
 """
 
 import json
-import os
 import pathlib
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,6 +23,7 @@ from segue.events import Event
 from segue.picture import Picture
 from segue.testing.engine import Engine
 from segue.testing.nats_server import NatsServer
+from segue.testing.process import STOP_WITHIN_S, Process
 
 MODULES = {
     "deployer": "segue_deployer",
@@ -32,47 +32,30 @@ MODULES = {
     "node_runner": "segue_node_runner",
 }
 CONTROL = ("deployer", "scheduler", "health_monitor")
-STOP_WITHIN_S = 10.0
 
 
-class Service:
+class Service(Process):
     """One instance of a service as a process."""
 
     def __init__(
-        self, name: str, instance: str, folder: pathlib.Path, url: str, extra: list[str]
+        self,
+        name: str,
+        instance: str,
+        folder: pathlib.Path,
+        url: str,
+        extra: list[str],
+        *,
+        enter: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.name, self.instance, self.extra = name, instance, extra
-        self.log = folder / f"{name}.{instance}.log"
-        environment = {**os.environ, "NATS_URL": url, "SEGUE_LOG": "json"}
+        self.instance, self.extra = instance, extra
         command = [sys.executable, "-m", MODULES[name], "--instance", instance, *extra]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
-
-    def send(self, what: signal.Signals) -> None:
-        """Send a signal if it still runs."""
-        if self.process.poll() is None:
-            self.process.send_signal(what)
-
-    def kill(self) -> None:
-        """End it at once."""
-        self.send(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self) -> int:
-        """Ask it to stop; give its exit code."""
-        self.send(signal.SIGCONT)
-        self.send(signal.SIGTERM)
-        try:
-            return self.process.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise AssertionError(f"{self.name} did not stop:\n{self.tail()}") from None
-
-    def tail(self, lines: int = 30) -> str:
-        """Give the end of its log."""
-        return "\n".join(self.log.read_text().splitlines()[-lines:])
+        super().__init__(
+            name,
+            [*enter, *command],
+            folder / f"{name}.{instance}.log",
+            {"NATS_URL": url, "SEGUE_LOG": "json", **(environment or {})},
+        )
 
 
 class Cluster:
@@ -183,11 +166,8 @@ class Cluster:
                     found.setdefault(slot, []).append(container["Id"][:12])
         return found
 
-    async def close(self) -> None:
-        """Stop every process; remove every container of this cluster."""
-        head_cluster = ""
-        with anyio.move_on_after(2):
-            head_cluster = (await self.bus.head()).cluster
+    def stop_services(self) -> None:
+        """Ask every process to stop, all at once."""
         for service in self.services.values():
             service.send(signal.SIGCONT)
             service.send(signal.SIGTERM)
@@ -196,6 +176,13 @@ class Cluster:
                 service.process.wait(STOP_WITHIN_S)
             except subprocess.TimeoutExpired:
                 service.kill()
+
+    async def close(self) -> None:
+        """Stop every process; remove every container of this cluster."""
+        head_cluster = ""
+        with anyio.move_on_after(2):
+            head_cluster = (await self.bus.head()).cluster
+        self.stop_services()
         await self.bus.close()
         if head_cluster:
             for engine in self.engines.values():

@@ -21,7 +21,7 @@ import tarfile
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from segue.testing.leftovers import clear_cgroup, clear_network, end_process, end_shims, start_time
@@ -108,12 +108,16 @@ class Engine:
 class PrivateEngine(Engine):
     """An engine of one's own with its own containerd, on a site of its own."""
 
-    def __init__(self, *, live_restore: bool = True) -> None:
+    def __init__(
+        self, *, live_restore: bool = True, cgroup: str = "", enter: Sequence[str] = ()
+    ) -> None:
+        """`enter` is a command that runs the words after it where the engine is to live."""
         self._lock, self.site = _locked_site()
         self.root = _folder(self.site)
         self.live_restore = live_restore
         self.subnet = f"198.{18 + self.site // 16}.{self.site % 16 * 16}"
-        self.cgroup = f"segue-engine-{self.site}"
+        self.cgroup = cgroup or f"segue-engine-{self.site}"
+        self.enter = list(enter)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         super().__init__(self.root / "docker.sock")
         self._clear()
@@ -145,9 +149,9 @@ class PrivateEngine(Engine):
 
     def kill(self, process: str = "dockerd") -> None:
         """End dockerd or containerd as `kill -9` does; containers are left as they are."""
-        child = self._processes[process]
-        child.kill()
-        child.wait()
+        if child := self._processes.pop(process, None):
+            child.kill()
+            child.wait()
 
     def freeze(self, process: str = "dockerd") -> None:
         """Stop dockerd or containerd in its tracks; it keeps its sockets and answers nothing."""
@@ -233,7 +237,7 @@ class PrivateEngine(Engine):
     def _spawn(self, name: str, arguments: list[str]) -> None:
         with (self.root / f"{name}.log").open("ab") as log:
             child = subprocess.Popen(
-                [name, *arguments], stdout=log, stderr=log, start_new_session=True
+                [*self.enter, name, *arguments], stdout=log, stderr=log, start_new_session=True
             )
         self._processes[name] = child
         (self.root / f"{name}.process").write_text(f"{child.pid} {start_time(child.pid)}")

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,6 +31,8 @@ class NatsServer:
         self.sync_always = sync_always
         self.extra = extra
         self.log = directory / "server.log"
+        self.enter: Sequence[str] = ()  # A command that runs the words after it somewhere else.
+        self.environment: Mapping[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -47,6 +50,21 @@ class NatsServer:
         """Start it and return once clients are served."""
         assert self._process is None, "the server is running already"
         self.directory.mkdir(parents=True, exist_ok=True)
+        file = self.configure()
+        self.log.write_bytes(b"")
+        command = [*self.enter, str(find_server()), "-c", str(file), "-l", str(self.log)]
+        environment = {**os.environ, **self.environment}
+        with self.log.open("ab") as log:  # It complains of its configuration before it has a log.
+            self._process = subprocess.Popen(command, stderr=log, env=environment)
+        try:
+            self._wait_until_ready(self._process)
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def configure(self) -> Path:
+        """Write the configuration; give its file."""
         config = ServerConfig(
             store_dir=self.directory / "store",
             port=self.port or -1,
@@ -56,15 +74,12 @@ class NatsServer:
         )
         file = self.directory / "server.conf"
         file.write_text(render(config))
-        self.log.write_bytes(b"")
-        command: list[str | Path] = [find_server(), "-c", file, "-l", self.log]
-        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        try:
-            self._wait_until_ready(self._process)
-        except BaseException:
-            self.kill()
-            raise
-        return self
+        return file
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the process lives."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
         """End it as a supervisor would, in good order."""

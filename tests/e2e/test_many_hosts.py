@@ -1,0 +1,96 @@
+"""The main job on three hosts with three bus servers and two of each control service."""
+
+import pathlib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+
+import anyio
+import pytest
+from segue.events.container import ContainerRequested
+from segue.events.deploy import DeployCompleted
+from segue.events.node import NodeJoined
+from segue.log import Message
+from segue.testing.bed import Bed, standing
+from segue.testing.cluster import bare
+from segue.testing.engine import BUSYBOX
+from segue.testing.hosts import Hosts
+from segue.testing.nats_cluster import TLS, NatsCluster
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    with Hosts(3, tmp_path_factory.mktemp("hosts")) as hosts:
+        yield hosts
+
+
+@pytest.fixture(scope="module")
+def servers(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsCluster]:
+    with NatsCluster(hosts, tmp_path_factory.mktemp("bus"), options=TLS) as servers:
+        yield servers
+
+
+@pytest.fixture
+async def bed(tmp_path: pathlib.Path, hosts: Hosts, servers: NatsCluster) -> AsyncIterator[Bed]:
+    """All of it, behind TLS, with every node joined."""
+    async with standing(tmp_path, hosts, servers) as bed:
+        bed.start_instances(a=1, b=2)
+        bed.start_runners()
+        await bed.joined()
+        yield bed
+
+
+def shop(replicas: int) -> Message:
+    service = {"image": BUSYBOX, "command": ["sleep", "1000"], "network_mode": "none"}
+    compose = {"services": {"web": {**service, "deploy": {"replicas": replicas}}}}
+    return Message("deploy.requested.shop", f"deploy-{replicas}", bare(compose))
+
+
+def check(bed: Bed, replicas: int) -> None:
+    """Each slot runs once, and the hosts share them evenly."""
+    found = bed.running()
+    assert sorted(found) == [f"web.{n}" for n in range(1, replicas + 1)]
+    assert {slot: where for slot, where in found.items() if len(where) != 1} == {}
+    spread = Counter(where for (where,) in found.values())
+    assert spread == {host.name: replicas // len(bed.hosts) for host in bed.hosts}
+
+
+@pytest.mark.parametrize("how", ["kill", "freeze"])
+async def test_a_deploy_survives_the_bus_server_that_leads_the_log(bed: Bed, how: str) -> None:
+    first = await bed.insist(shop(6))
+    await bed.wait_event(DeployCompleted, after=first)
+    check(bed, 6)
+    leader = bed.servers.leader()
+    leader.kill() if how == "kill" else leader.freeze()
+    second = await bed.insist(shop(9))
+    await bed.wait_event(DeployCompleted, after=second, within_s=60)
+    check(bed, 9)
+    bed.servers.restore()
+    bed.servers.current()
+    asked = [r for r in await bed.records() if isinstance(r.event, ContainerRequested)]
+    assert len(asked) == 9, "what ran was left alone"
+
+
+async def test_a_host_that_dies_with_its_bus_server_is_replaced_and_comes_back(bed: Bed) -> None:
+    first = await bed.insist(shop(6))
+    await bed.wait_event(DeployCompleted, after=first)
+    host = bed.servers.leader().host
+    host.cut()
+    host.kill()
+    others = {one.name for one in bed.hosts if one is not host}
+    with anyio.fail_after(90):
+        while {where for places in bed.running().values() for where in places} != others or (
+            len(bed.running()) < 6
+        ):
+            await anyio.sleep(0.1)
+    host.mend()
+    host.start()
+    await bed.wait_event(NodeJoined, after=first, node=host.name, within_s=60)
+    second = await bed.insist(shop(9))
+    await bed.wait_event(DeployCompleted, after=second, within_s=60)
+    found = bed.running()
+    assert sorted(found) == [f"web.{n}" for n in range(1, 10)]
+    assert {slot: where for slot, where in found.items() if len(where) != 1} == {}
+    assert [host.name] in found.values(), "it bears its share again"
+    bed.servers.current()
