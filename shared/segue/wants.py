@@ -49,5 +49,5 @@ def at_hand(picture: Picture, app: App, service: Service) -> dict[int, str]:
     wanted = wanted_slots(picture, app, service)
     if not service.spec.is_global:
         return wanted
-    lost = [name for name, node in picture.nodes.items() if node.phase == "lost"]
+    lost = {name for name, node in picture.nodes.items() if node.phase == "lost"}
     return {number: pinned for number, pinned in wanted.items() if pinned not in lost}

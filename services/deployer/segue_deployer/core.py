@@ -4,11 +4,14 @@ It never chooses a node and never touches an engine: a slot that is owed a conta
 `container.requested`, one that must go gets a `container.retired`.
 """
 
-from itertools import islice
+from itertools import chain, islice
 
 from segue.core import MOST_DECISIONS, Core, Decision
+from segue.picture import App
+from segue.picture.indexed import EVERY_SLOT
 
 from segue_deployer import apps, doorkeeper, slots
+from segue_deployer.tally import Tally
 
 ANSWERS_AT_ONCE = 50  # Converting a Compose document takes milliseconds; beats must go on.
 
@@ -21,39 +24,64 @@ class Deployer(Core):
     def __init__(self) -> None:
         super().__init__()
         self._look_at: dict[str, float] = {}  # By app: when to look at its deploy again.
+        self._tallies: dict[str, dict[str, Tally]] = {}  # By app and service.
 
     def decide(self, now: float) -> list[Decision]:
         """Say what is owed; a service stays touched until it is owed nothing."""
         owed = list(islice(doorkeeper.answers(self.picture), ANSWERS_AT_ONCE))
         asked = {request.data.get("app") for request in self.picture.state.requests.values()}
         self._due(now)
-        for app_name in self._touched_apps():
+        for app_name, services in self._touched_apps().items():
             if app_name in asked:
                 continue  # What it is owed follows from the answer.
-            owed += self._decide_app(app_name, now)
+            of_app = self._decide_app(app_name, services, now)
+            owed += of_app
+            if not of_app:
+                for service in services:
+                    del self.picture.touched[app_name, service]
             if len(owed) >= MOST_DECISIONS:
                 break
         self.wake_at = None if owed else min(self._look_at.values(), default=None)
         return owed
 
-    def _touched_apps(self) -> list[str]:
-        return list(dict.fromkeys(app for app, _ in self.picture.touched))
+    def _touched_apps(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for app, service in self.picture.touched:
+            found.setdefault(app, []).append(service)
+        return found
 
-    def _decide_app(self, name: str, now: float) -> list[Decision]:
+    def _decide_app(self, name: str, touched: list[str], now: float) -> list[Decision]:
         app = self.picture.apps.get(name)
-        owed: list[Decision] = []
-        if app is not None:
-            for service in app.services.values():
-                owed += slots.decide(self.picture, app, service)
-            if not owed:
-                owed += apps.decide(self.picture, app, now)
-        if not owed:
-            for key in [key for key in self.picture.touched if key[0] == name]:
-                del self.picture.touched[key]
-            deadline = apps.deadline(app) if app else None
-            if deadline is not None:
-                self._look_at[name] = deadline
+        if app is None:
+            return []
+        tallies = self._tally(app, touched)
+        of_slots = (
+            slots.decide(self.picture, app, service, tallies) for service in app.services.values()
+        )
+        owed = list(islice(chain.from_iterable(of_slots), MOST_DECISIONS))
+        owed = owed or list(apps.decide(app, tallies, now))
+        deadline = apps.deadline(app)
+        if not owed and deadline is not None:
+            self._look_at[name] = deadline
         return owed
+
+    def _tally(self, app: App, touched: list[str]) -> dict[str, Tally]:
+        """Look again at what the picture has marked, and at all of a removed app."""
+        if app.phase == "removed":
+            self._tallies.pop(app.name, None)
+            tallies: dict[str, Tally] = {}
+        else:
+            tallies = self._tallies.setdefault(app.name, {})
+        for name, service in app.services.items():
+            changed: set[int] = set()
+            if name in touched:
+                changed = self.picture.touched[app.name, name]
+                self.picture.touched[app.name, name] = set()
+            if name not in tallies or EVERY_SLOT in changed:
+                tallies[name] = Tally(self.picture, app, service)
+            else:
+                tallies[name].refresh(self.picture, app, service, changed)
+        return tallies
 
     def _due(self, now: float) -> None:
         for name in [name for name, at in self._look_at.items() if at <= now]:

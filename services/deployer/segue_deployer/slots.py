@@ -5,40 +5,49 @@ service's current digest; one that is not wanted has none. Replacing is stop-fir
 least three quarters of the slots up.
 """
 
+import heapq
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from segue.core import Decision
 from segue.envelope import Cause
 from segue.events.container import NOWHERE, ContainerRequested, ContainerRetired
-from segue.picture import UP, App, Container, Picture, Service, Slot
-from segue.picture.fold_container import revivable
-from segue.wants import at_hand, current, ready, wanted_slots
+from segue.picture import App, Container, Picture, Service, Slot
+from segue.wants import current, ready
 
 from segue_deployer.restart import restart_at
+from segue_deployer.tally import Tally, begins_anew, ended_as_told, over, superseded
 
 REPLACED_AT_ONCE = 0.25
 RetireReason = Literal["scaled", "replaced", "removed", "superseded", "unhealthy", "moved"]
 
 
-def decide(picture: Picture, app: App, service: Service) -> Iterator[Decision]:
+def decide(
+    picture: Picture, app: App, service: Service, tallies: Mapping[str, Tally]
+) -> Iterator[Decision]:
     """Say what the service is owed now, slot by slot."""
-    wanted = wanted_slots(picture, app, service)
-    for number in sorted(service.slots, reverse=True):
-        if number not in wanted:
-            yield from _leave(app, service, service.slots[number])
-    gate = _gate(picture, app, service)
-    wanted = at_hand(picture, app, service)
-    budget = _budget(picture, service, wanted)
-    for number, pinned in wanted.items():
+    tally = tallies[service.name]
+    for _, number in reversed(tally.places("unwanted")):
+        yield from _leave(app, service, service.slots[number])
+    gate, budget = None, 0
+    due = [tally.places("owing")]
+    if tally.places("gated") or tally.places("outdated"):
+        gate = _gate(app, service, tallies)
+    if gate is not None:
+        most = max(1, math.floor(tally.at_hand * REPLACED_AT_ONCE))
+        budget = max(0, most - tally.missing)
+        due += [tally.places("gated"), tally.places("outdated")[:budget]]
+    for (pinned, number), _ in itertools.groupby(heapq.merge(*due)):
         slot = service.slots.get(number) or Slot(number=number)
-        yield from _supersede(picture, service, slot)
+        for unwanted, cause in superseded(picture, service, slot):
+            yield _retire(service, unwanted, "superseded", cause)
         container = slot.container
-        if container is not None and not _over(picture, service, container):
+        if container is not None and not over(picture, service, container):
             if not current(service, container) and not container.retired:
                 works = ready(service, container)
-                if not works or (gate is not None and budget > 0):
+                if not works or budget > 0:
                     budget -= works
                     yield _retire(service, container, "replaced", service.cause or app.cause)
             continue
@@ -56,42 +65,19 @@ def _leave(app: App, service: Service, slot: Slot) -> Iterator[Decision]:
             yield _retire(service, container, reason, service.cause or app.cause)
 
 
-def _supersede(picture: Picture, service: Service, slot: Slot) -> Iterator[Decision]:
-    """Settle a slot with two containers: its node came back after it had been replaced."""
-    now = slot.container
-    if now is None or not slot.leaving:
-        return
-    back = revivable(picture, slot)
-    if back is not None and now.phase == "requested" and not now.retired:
-        unwanted = now if back.digest == service.digest else back
-        yield _retire(service, unwanted, "superseded", picture.nodes[back.node].cause)
-        return
-    if ready(service, now):
-        for container in slot.leaving.values():
-            if not container.retired and not picture.is_gone(container):
-                yield _retire(service, container, "superseded", now.cause)
-
-
-def _over(picture: Picture, service: Service, container: Container) -> bool:
-    """Tell whether the slot has to go on without this container."""
-    if container.ended:
-        return True
-    return picture.is_gone(container) and not service.spec.is_global
-
-
 def _next(  # noqa: PLR0917 — all six are what the decision is made from, of six types.
     picture: Picture, app: App, service: Service, slot: Slot, pinned: str, gate: Cause | None
 ) -> Decision | None:
     """Decide the next attempt of a slot that has no container."""
     old = slot.container
     at = 0.0
-    if old is None or old.digest != service.digest or old.phase == "stopped":
+    if old is None or begins_anew(service, old):
         if gate is None:
             return None
         cause = gate if old is None else _newer(old, app, service)
     elif not old.ended:
         cause = picture.nodes[old.node].cause  # It is gone with its node.
-    elif old.retired and (old.phase != "finished" or old.retired in ("scaled", "removed")):
+    elif ended_as_told(old):
         cause = old.cause
     else:
         due = restart_at(service.spec, slot, old, app.accepted_at)
@@ -133,43 +119,21 @@ def _retire(service: Service, container: Container, reason: RetireReason, cause:
     return Decision(event, cause, key=str(container.attempt))
 
 
-def _budget(picture: Picture, service: Service, wanted: dict[int, str]) -> int:
-    """Give how many working slots may be taken down now to be replaced."""
-    missing = 0
-    for number in wanted:
-        slot = service.slots.get(number)
-        container = slot.container if slot else None
-        works = container is not None and ready(service, container) and not container.retired
-        if container is None or not works or picture.is_gone(container):
-            missing += 1
-    return max(1, math.floor(len(wanted) * REPLACED_AT_ONCE)) - missing
-
-
-def _gate(picture: Picture, app: App, service: Service) -> Cause | None:
+def _gate(app: App, service: Service, tallies: Mapping[str, Tally]) -> Cause | None:
     """Give the event that lets the service's containers begin, or None while they must wait."""
-    gate, opened_at = service.cause or app.cause, 0.0
+    gate, opened_at = service.cause or app.cause, app.changed_at
     for name, dependency in service.spec.depends_on.items():
         other = app.services.get(name)
         if other is None or not other.wanted:
             if dependency.required:
                 return None
             continue
-        for number in at_hand(picture, app, other):
-            slot = other.slots.get(number)
-            container = slot.container if slot else None
-            if container is None or not _opens(other, container, dependency.condition):
+        tally = tallies[name]
+        opened = tally.opened(other, dependency.condition)
+        if opened is None:
+            if tally.at_hand:
                 return None
-            since = container.ended_at or container.healthy_at or container.started_at
-            if since >= max(opened_at, app.changed_at):
-                gate, opened_at = container.cause, since
+            continue
+        if opened[0] >= opened_at:
+            opened_at, gate = opened
     return gate
-
-
-def _opens(service: Service, container: Container, condition: str) -> bool:
-    if container.digest != service.digest:
-        return False
-    if condition == "completed":
-        return container.phase == "finished"
-    if condition == "healthy":
-        return ready(service, container)
-    return container.phase in UP or container.phase == "finished"

@@ -50,9 +50,11 @@ def requested(picture: Indexed, record: Record, event: ContainerRequested) -> No
         requested_seq=record.sequence,
     )
     _fill(picture, slot, made)
-    slot.pinned = made.pinned
+    if slot.pinned != made.pinned:
+        slot.pinned = made.pinned
+        picture.touch(event.app, event.service)  # Which slot is which node's follows from all.
     picture.pending[made.key] = made
-    picture.touch(event.app, event.service)
+    picture.touch(event.app, event.service, event.slot)
 
 
 def _slot(picture: Indexed, event: ContainerEvent) -> Slot | None:
@@ -62,6 +64,8 @@ def _slot(picture: Indexed, event: ContainerEvent) -> Slot | None:
     slot = service.slots.get(event.slot)
     if slot is None:
         slot = service.slots[event.slot] = Slot(number=event.slot)
+        if service.spec.is_global:
+            picture.touch(event.app, event.service)  # As its slots' pins: the next has to be free.
     return slot
 
 
@@ -103,7 +107,7 @@ def assigned(picture: Indexed, record: Record, event: ContainerAssigned) -> None
         if slot.home != event.node:
             slot.home_attempt = event.attempt
         slot.home = event.node
-    picture.touch(event.app, event.service)
+    picture.touch(event.app, event.service, event.slot)
 
 
 def _unheard(picture: Indexed, record: Record, event: ContainerAssigned) -> Container | None:
@@ -134,7 +138,7 @@ def unplaceable(picture: Indexed, record: Record, event: ContainerUnplaceable) -
     container = picture.container(event.app, event.service, event.slot, event.attempt)
     if container is not None and container.phase == "requested":
         container.refused, container.cause = event.refused, record.as_cause()
-        picture.touch(event.app, event.service)
+        picture.touch(event.app, event.service, event.slot)
 
 
 def _move(picture: Indexed, record: Record, event: Any, phase: Phase) -> Container | None:
@@ -145,7 +149,7 @@ def _move(picture: Indexed, record: Record, event: Any, phase: Phase) -> Contain
     if container.node != event.node:
         return None
     container.phase, container.cause = phase, record.as_cause()
-    picture.touch(event.app, event.service)
+    picture.touch(event.app, event.service, event.slot)
     return container
 
 
@@ -275,11 +279,11 @@ def retired(picture: Indexed, record: Record, event: ContainerRetired) -> None:
     if container is None or container.retired or container.ended:
         return
     if event.node != (container.node or NOWHERE):
-        picture.touch(event.app, event.service)
+        picture.touch(event.app, event.service, event.slot)
         return
     container.retired, container.retired_at = event.reason, record.time
     container.grace_s, container.cause = event.grace_s, record.as_cause()
-    picture.touch(event.app, event.service)
+    picture.touch(event.app, event.service, event.slot)
     if container.node:
         return
     picture.pending.pop(container.key, None)

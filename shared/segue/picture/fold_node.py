@@ -42,7 +42,7 @@ def joined(picture: Indexed, record: Record, event: NodeJoined) -> None:
 def _judge(picture: Indexed, record: Record, node: Node, phase: Any) -> None:
     node.phase, node.changed_at = phase, record.time
     for container in picture.on_node.get(node.name, {}).values():
-        picture.touch(container.app, container.service)
+        picture.touch(container.app, container.service, container.slot)
     _fitness_changed(picture, record, node)
 
 

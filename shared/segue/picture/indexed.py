@@ -8,6 +8,7 @@ from segue.picture.state import ENDED, App, Container, Leader, Node, Service, Sl
 from segue.spec import AppSpec, Resources, ServiceSpec
 
 Key = tuple[str, str, int, int]
+EVERY_SLOT = 0  # Slots count from 1.
 
 
 class Indexed:
@@ -19,7 +20,7 @@ class Indexed:
         self.on_node: dict[str, dict[Key, Container]] = {}  # Assigned and not ended.
         self.used: dict[str, Resources] = {}  # Reserved on each node by `on_node`.
         self._held: dict[Key, Resources] = {}  # Reserved for each container of `on_node`.
-        self.touched: dict[tuple[str, str], None] = {}  # Services to look at again.
+        self.touched: dict[tuple[str, str], set[int]] = {}  # Slots to look at again, by service.
         self.nodes_changed = True  # A node's fitness changed: what waits may fit now.
 
     @property
@@ -91,9 +92,9 @@ class Indexed:
 
     # Indexes.
 
-    def touch(self, app: str, service: str) -> None:
-        """Mark a service for the deployer to look at."""
-        self.touched[app, service] = None
+    def touch(self, app: str, service: str, slot: int = EVERY_SLOT) -> None:
+        """Mark a slot as changed, or, when that can concern every slot, the service."""
+        self.touched.setdefault((app, service), set()).add(slot)
 
     def occupy(self, container: Container) -> None:
         """Count a container on its node."""
