@@ -77,9 +77,11 @@ alone service:
 run service *args:
     {{ run }} {{ trim_end_match("segue-" + kebabcase(service), "-cli") }} {{ args }}
 
-# Measure, and print what was measured.
-bench *args:
-    {{ run }} pytest -q -s -p no:xdist tests/benchmarks {{ args }}
+# Measure, and print it: `just bench main_job`, `just bench core_cost`, `just bench envelope_cost`.
+bench name="envelope_cost" *args:
+    if [ -e tests/benchmarks/{{ name }}.py ]; then \
+        {{ run }} python tests/benchmarks/{{ name }}.py {{ args }}; \
+    else {{ run }} pytest -q -s -p no:xdist tests/benchmarks/test_{{ name }}.py {{ args }}; fi
 
 # Deploy an app, kill a container, watch it come back.
 demo *args:
