@@ -10,7 +10,7 @@ import sys
 import pytest
 from segue.bus import BusRefusedError, BusUnreachableError
 from segue_cli import reference
-from segue_cli.__main__ import run
+from segue_cli.__main__ import fenced, run
 from segue_cli.app import COMMANDS, Command, build, names
 from segue_cli.errors import FailedError, InvalidError, NotFoundError, sort
 
@@ -56,6 +56,21 @@ def test_a_misspelt_command_is_answered_with_the_one_that_is_meant(
         "segue: there is no command called depoly",
         "hint: did you mean `segue deploy`?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("exec a/b.1 grep -i x", "exec a/b.1 -- grep -i x"),
+        ("exec --nats url -it a/b.1 ls -l", "exec --nats url -it a/b.1 -- ls -l"),
+        ("exec a/b.1 --nats=url ls", "exec a/b.1 --nats=url -- ls"),
+        ("exec a/b.1 -i -- ls -- -l", "exec a/b.1 -i -- ls -- -l"),
+        ("exec --help", "exec --help"),
+        ("logs a/b.1 -f", "logs a/b.1 -f"),
+    ],
+)
+def test_what_follows_a_command_that_is_to_be_run_is_its_own(typed: str, meant: str) -> None:
+    assert fenced(typed.split()) == meant.split()
 
 
 def test_a_wrong_flag_names_the_help_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
