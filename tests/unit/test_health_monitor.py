@@ -1,60 +1,15 @@
-"""Who the health monitor takes for dead, ill or flapping, and when."""
+"""Which nodes the health monitor takes for dead, and when."""
 
 import itertools
 
 import pytest
 from segue.beats import NodeBeat
 from segue.core import BusReturned
-from segue.events import Event
-from segue.events.container import (
-    ContainerFailed,
-    ContainerHealthy,
-    ContainerRetired,
-    ContainerUnhealthy,
-)
 from segue.events.node import NodeDegraded, NodeLeft, NodeLost, NodeReturned, NodeSuspected
-from segue.events.service import ServiceFlapping, ServiceSteady
-from segue.spec import Health, ServiceSpec
-from segue.testing.shop import APP, Shop, accepted, joined, scope
+from segue.testing.shop import joined
+from segue.testing.ward import Ward
 from segue_health_monitor.core import HealthMonitor
 from segue_health_monitor.nodes import GRACE_S, LEFT_LOST_AFTER_S
-
-WEB = ServiceSpec(image="w", health=Health(test=["CMD", "true"]))
-
-
-class Ward(Shop):
-    """A health monitor whose grace is over, and nodes that beat when they are told to."""
-
-    def __init__(self, nodes: str = "a", *, beats_s: float = GRACE_S) -> None:
-        self.monitor = HealthMonitor()
-        super().__init__(self.monitor, nodes=nodes)
-        self.settle()
-        self.beat(nodes, for_s=beats_s)
-
-    def beat(self, nodes: str, *, for_s: float) -> list[Event]:
-        """Let these nodes beat every half second."""
-        said: list[Event] = []
-        for _ in range(round(for_s * 2)):
-            self.now += 0.5
-            for node in nodes:
-                self.monitor.hear(NodeBeat(node, f"s-{node}"), self.now)
-            said += self.settle()
-        return said
-
-    def silence(self, for_s: float) -> list[Event]:
-        """Wake the monitor whenever it wants to be woken, and tell it nothing."""
-        end, said = self.now + for_s, self.settle()
-        while (wake_at := self.monitor.wake_at) is not None and wake_at <= end:
-            self.now = max(self.now, wake_at)
-            said += self.settle()
-        self.now = end
-        return said + self.settle()
-
-    def phase(self, node: str) -> str:
-        return self.picture.nodes[node].phase
-
-
-# Nodes.
 
 
 def test_a_node_that_beats_is_left_alone() -> None:
@@ -236,119 +191,104 @@ def test_beats_of_a_node_that_nobody_knows_are_harmless() -> None:
     assert ward.beat("az", for_s=10) == []
 
 
-# Containers.
+# What counts as silence, and whose.
 
 
-def running(service: ServiceSpec = WEB, slots: int = 1) -> Ward:
-    ward = Ward("a")
-    ward.say(accepted(web=service))
-    for slot in range(1, slots + 1):
-        ward.run(ward.ask("web", slot))
-    ward.settle()
-    return ward
+def test_a_node_that_just_joined_has_as_long_as_any_other_for_its_first_beat() -> None:
+    ward = Ward("ab")
+    ward.beat("b", for_s=1)
+    ward.tell(joined("c"))
+    (suspected,) = ward.beat("b", for_s=0.5)
+    assert isinstance(suspected, NodeSuspected)
+    assert suspected.node == "a", "c is there for half a second"
+    assert [(event.type, event.node) for event in ward.beat("b", for_s=1)] == [  # type: ignore[attr-defined]  # Verdicts.
+        (NodeSuspected.type, "c")
+    ]
 
 
-def test_an_unhealthy_container_is_judged_failed_once() -> None:
-    ward = running()
-    said = ward.tell(ContainerUnhealthy(**scope(ward.container("web")), node="a", streak=3))
-    (failed,) = said
-    assert isinstance(failed, ContainerFailed)
-    assert (failed.reason, failed.attempt, failed.node) == ("unhealthy", 1, "a")
-    assert "failed 3 times" in failed.message
-    assert ward.log[-1].cause == ward.log[-2].id
-    ward.tells(ContainerUnhealthy, ward.container("web"), streak=4)
-    assert ward.settle() == []
+def test_who_leaves_has_its_time_from_when_it_said_so() -> None:
+    ward = Ward("ab")
+    ward.beat("b", for_s=2.5)
+    ward.tell(NodeLeft(node="a"))
+    assert ward.beat("b", for_s=LEFT_LOST_AFTER_S - 0.5) == []
+    (lost,) = ward.beat("b", for_s=0.5)
+    assert isinstance(lost, NodeLost)
+    assert lost.silent_s == LEFT_LOST_AFTER_S
 
 
-def test_a_container_that_recovered_before_the_verdict_is_left_alone() -> None:
-    ward = running()
-    ward.tells(ContainerUnhealthy, ward.container("web"), streak=3)
-    ward.tells(ContainerHealthy, ward.container("web"))
-    assert ward.settle() == []
+def test_who_left_before_the_bus_was_away_has_its_time_once_it_could_be_heard() -> None:
+    ward = Ward("ab")
+    ward.tell(NodeLeft(node="a"))
+    ward.now += 120
+    ward.monitor.hear(BusReturned(), ward.now)
+    assert ward.beat("b", for_s=LEFT_LOST_AFTER_S - 0.5) == []
+    (lost,) = ward.beat("b", for_s=0.5)
+    assert isinstance(lost, NodeLost)
 
 
-def test_an_unhealthy_container_that_is_to_go_anyway_is_not_judged() -> None:
-    ward = running()
-    ward.say(ContainerRetired(**scope(ward.container("web")), node="a", reason="scaled"))
-    ward.tells(ContainerUnhealthy, ward.container("web"), streak=3)
-    assert ward.settle() == []
+def test_silence_is_told_as_long_as_it_could_have_been_broken() -> None:
+    ward = Ward("ab")
+    ward.now += 120
+    ward.monitor.hear(BusReturned(), ward.now)
+    ward.beat("b", for_s=GRACE_S)
+    assert [event.silent_s for event in ward.all(NodeSuspected)] == [GRACE_S]
+    assert [event.silent_s for event in ward.all(NodeLost)] == [GRACE_S]
 
 
-# Services.
+def test_a_node_that_returns_tells_how_long_it_was_silent() -> None:
+    ward = Ward("ab")
+    ward.beat("b", for_s=2.5)
+    (back,) = ward.beat("ab", for_s=0.5)
+    assert isinstance(back, NodeReturned)
+    assert back.silent_s == 3.0
 
 
-def crash(ward: Ward, slot: int = 1, every_s: float = 10.0) -> list[Event]:
-    """Let a slot's container fail, and another take its place before the monitor has looked."""
-    ward.beat("a", for_s=every_s)
-    ward.fail(ward.container("web", slot), message="no route to db")
-    ward.run(ward.ask("web", slot, ward.slot("web", slot).attempt + 1))
-    return ward.settle()
+def test_silence_is_told_to_the_millisecond() -> None:
+    ward = Ward("ab")
+    heard_at = ward.now
+    for later_s, node in ((1.1, "b"), (1.70006, "b"), (2.40006, "a")):
+        ward.now = heard_at + later_s
+        ward.monitor.hear(NodeBeat(node, f"s-{node}"), ward.now)
+        ward.settle()
+    assert [event.silent_s for event in ward.all(NodeSuspected)] == [1.7]
+    assert [event.silent_s for event in ward.all(NodeReturned)] == [2.4]
 
 
-def test_five_ends_within_five_minutes_are_flapping_and_it_is_said_once() -> None:
-    ward = running()
-    for _ in range(4):
-        assert crash(ward) == []
-    (flapping,) = crash(ward)
-    assert isinstance(flapping, ServiceFlapping)
-    assert (flapping.slot, flapping.failures, flapping.within_s) == (1, 5, 40.0)
-    assert (flapping.last_reason, flapping.last_exit_code) == ("no route to db", 1)
-    for _ in range(10):
-        assert crash(ward) == []
+def test_a_verdict_on_one_node_keeps_none_from_another() -> None:
+    ward = Ward("abc")
+    ward.beat("bc", for_s=4)
+    assert ward.phase("a") == "lost"
+    assert [type(event) for event in ward.beat("b", for_s=3)] == [NodeSuspected, NodeLost]
+    assert ward.phase("c") == "lost"
 
 
-def test_ends_further_apart_are_no_flapping() -> None:
-    ward = running()
-    for _ in range(12):
-        assert crash(ward, every_s=76) == []
+def test_who_is_heard_during_the_grace_returns_though_another_is_still_silent() -> None:
+    ward = Ward("abc")
+    ward.beat("c", for_s=2)
+    ward.monitor.hear(BusReturned(), ward.now)
+    (back,) = ward.beat("bc", for_s=0.5)
+    assert isinstance(back, NodeReturned)
+    assert (back.node, ward.phase("a")) == ("b", "suspected")
+    assert back.silent_s == 1.5, "so long at least"
 
 
-def test_ends_of_different_slots_are_not_added_up() -> None:
-    ward = running(slots=3)
-    for slot in (1, 2, 3, 1, 2, 3, 1, 2, 3):
-        assert crash(ward, slot) == []
+def test_a_verdict_counts_only_once_it_is_in_the_log() -> None:
+    ward = Ward("ab")
+    ward.beat("b", for_s=1)
+    ward.now += 0.5
+    first = ward.monitor.decide(ward.now)
+    assert [type(decision.event) for decision in first] == [NodeSuspected]
+    assert ward.phase("a") == "up"
+    assert [decision.id for decision in ward.monitor.decide(ward.now)] == [d.id for d in first]
 
 
-def test_a_flapping_service_is_steady_after_five_quiet_minutes_to_the_second() -> None:
-    ward = running()
-    for _ in range(5):
-        crash(ward)
-    ended_at = ward.slot("web").ended_at[-1]
-    assert ward.beat("a", for_s=299.5) == []
-    (steady,) = ward.beat("a", for_s=0.5)
-    assert isinstance(steady, ServiceSteady)
-    assert (steady.app, steady.service) == (APP, "web")
-    assert steady.quiet_s == ward.now - ended_at == 300
-    assert ward.beat("a", for_s=600) == []
-
-
-def test_every_further_end_puts_off_being_steady() -> None:
-    ward = running()
-    for _ in range(5):
-        crash(ward)
-    ward.beat("a", for_s=200)
-    crash(ward)
-    assert ward.beat("a", for_s=299.5) == []
-    assert len(ward.beat("a", for_s=0.5)) == 1
-
-
-def test_a_service_may_flap_again_after_having_been_steady() -> None:
-    ward = running()
-    for _ in range(2):
-        for _ in range(5):
-            crash(ward)
-        ward.beat("a", for_s=301)
-    assert [len(ward.all(kind)) for kind in (ServiceFlapping, ServiceSteady)] == [2, 2]
-    assert len({record.id for record in ward.log}) == len(ward.log)
-
-
-def test_the_clock_alone_wakes_it_for_what_becomes_steady() -> None:
-    ward = running()
-    for _ in range(5):
-        crash(ward)
-    ended_at = ward.slot("web").ended_at[-1]
-    later = HealthMonitor()
-    later.picture.restore(ward.picture.snapshot())
-    del later.picture.nodes["a"]
-    later.decide(ended_at + 299)
-    assert later.wake_at == ended_at + 300
+@pytest.mark.parametrize(("late_s", "verdicts"), [(0.9, 1), (1.3, 0)])
+def test_its_own_absence_begins_a_second_after_it_wanted_to_be_awake(
+    late_s: float, verdicts: int
+) -> None:
+    ward = Ward("ab")
+    ward.beat("b", for_s=1)
+    wake_at = ward.monitor.wake_at
+    assert wake_at == pytest.approx(ward.now + 0.5)
+    ward.now += 0.5 + late_s
+    assert len(ward.settle()) == verdicts

@@ -27,19 +27,23 @@ class NodeJudge:
         self.blind_since: float | None = None  # None: nothing was decided yet.
         self.check_at = 0.0
         self._awake_at = 0.0
+        self._broken_s: dict[str, float] = {}  # The newest long silence of each.
 
     def heard(self, beat: NodeBeat, now: float) -> None:
         """Note a beat."""
         self._awake(now)
-        self.heard_at[beat.node] = now
         node = self.picture.nodes.get(beat.node)
+        silent_s = now - self._known_at(node, now) if node is not None else 0.0
+        if silent_s >= SUSPECT_AFTER_S:
+            self._broken_s[beat.node] = silent_s
         if node is not None and node.phase == "suspected":
             self.check_at = now
+        self.heard_at[beat.node] = now
 
     def blinded(self, now: float) -> None:
         """Judge nobody for a while."""
         self.blind_since = self._awake_at = self.check_at = now
-        self.heard_at = {}
+        self.heard_at, self._broken_s = {}, {}
 
     def _awake(self, now: float) -> None:
         """Notice one's own absence (later than planned, or never here before), and a new clock."""
@@ -64,7 +68,7 @@ class NodeJudge:
             silent_s = now - self._known_at(node, now)
             if graced:
                 if node.phase == "suspected" and name in self.heard_at:
-                    owed.append(self._returned(node, silent_s))
+                    owed.append(self._returned(node))
                 continue
             decision = self._judge(node, silent_s)
             if decision is not None:
@@ -83,13 +87,13 @@ class NodeJudge:
     def _judge(self, node: Node, silent_s: float) -> Decision | None:
         shown = round(silent_s, 3)
         if node.phase == "suspected" and silent_s < SUSPECT_AFTER_S:
-            return self._returned(node, silent_s)
+            return self._returned(node)
         if silent_s < _PATIENCE_S[node.phase]:
             return None
         if node.phase == "up":
             return Decision(NodeSuspected(node=node.name, silent_s=shown), node.cause)
         return Decision(NodeLost(node=node.name, silent_s=shown), node.cause)
 
-    @staticmethod
-    def _returned(node: Node, silent_s: float) -> Decision:
+    def _returned(self, node: Node) -> Decision:
+        silent_s = self._broken_s.get(node.name, SUSPECT_AFTER_S)  # Blind, it knows no more.
         return Decision(NodeReturned(node=node.name, silent_s=round(silent_s, 3)), node.cause)
