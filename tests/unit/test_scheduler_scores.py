@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from segue.events.container import (
     ContainerAssigned,
+    ContainerFinished,
     ContainerRetired,
     ContainerStarted,
     ContainerStopped,
@@ -141,6 +142,98 @@ def test_a_big_node_is_not_filled_before_the_others_of_a_spread_service() -> Non
     assert placed.count("b") == 2
 
 
+# What the figures are.
+
+
+def test_a_score_is_told_in_hundredths_with_its_four_parts() -> None:
+    shop = stage(web=ServiceSpec(image="w", resources=Resources(cpu_millicores=1_000)))
+    shop.tell(joined("a", cpu_millicores=3_000), joined("b", cpu_millicores=7_000))
+    said = place(shop)
+    assert said.parts == {"spread": 40.0, "balance": 25.71, "reliable": 20.0, "image": 0.0}
+    assert (said.node, said.score) == ("b", 85.71)
+    assert [(other.node, other.score) for other in said.runners_up] == [("a", 80.0)]
+
+
+def test_each_further_replica_on_a_node_makes_it_worth_less_by_what_it_has_more_than_others() -> (
+    None
+):
+    shop = stage("abc", web=WEB)
+    for slot in range(1, 5):
+        place(shop, slot=slot)
+    said = place(shop, slot=5)
+    spread = {said.node: said.parts["spread"]}
+    spread |= {other.node: other.parts["spread"] for other in said.runners_up}
+    assert spread == {"a": 20.0, "b": 40.0, "c": 40.0}
+
+
+def test_an_earlier_preference_weighs_four_times_the_next() -> None:
+    both = Placement(spread=["node.labels.zone", "node.labels.rack"])
+    shop = stage(web=ServiceSpec(image="w", placement=both))
+    shop.say(joined("a", labels={"zone": "z1", "rack": "r1"}))
+    shop.say(joined("b", labels={"zone": "z2", "rack": "r1"}))
+    shop.say(joined("c", labels={"zone": "z1", "rack": "r2"}))
+    place(shop)
+    said = place(shop, slot=2)
+    spread = {said.node: said.parts["spread"]}
+    spread |= {other.node: other.parts["spread"] for other in said.runners_up}
+    # Of 21 parts 16 are the zone's, 4 the rack's, 1 the node's own; shared with one, half of it.
+    assert spread == {"a": 20.0, "b": 36.19, "c": 24.76}
+
+
+def test_a_node_is_as_full_as_its_fuller_resource_with_what_is_to_come() -> None:
+    shop = stage(web=HALF, cpus=ServiceSpec(image="c", resources=Resources(cpu_millicores=3_000)))
+    shop.say(joined("a", cpu_millicores=10_000, memory_bytes=4 * GIB))
+    assert place(shop).parts["balance"] == 22.5  # A quarter of its memory.
+    assert place(shop, slot=2).parts["balance"] == 15.0
+    assert place(shop, "cpus").parts["balance"] == 9.0  # Seven of its ten processors.
+
+
+def test_containers_without_reservations_fill_a_node_slowly() -> None:
+    shop = stage("a", web=WEB)
+    balances = [place(shop, slot=slot).parts["balance"] for slot in range(1, 27)]
+    assert balances[:2] == [30.0, 29.7]
+    assert balances[25] == 24.0  # With 25 of 125.
+
+
+def test_each_of_up_to_five_failures_costs_a_fifth_of_the_reliability() -> None:
+    shop = stage("a", web=WEB)
+    told = []
+    for attempt in range(1, 8):
+        said = place(shop, attempt=attempt)
+        told.append(said.parts["reliable"])
+        shop.fail(said)
+    assert told == [20.0, 16.0, 12.0, 8.0, 4.0, 0.0, 0.0]
+
+
+def test_a_failure_is_forgotten_after_five_minutes_to_the_second() -> None:
+    shop = stage("a", web=WEB)
+    shop.fail(place(shop))
+    shop.now += 299.5
+    second = place(shop, attempt=2)
+    assert second.parts["reliable"] == 16.0
+    shop.say(ContainerRetired(**scope(second), node="a", reason="scaled"))
+    shop.tells(ContainerStopped, second)
+    shop.now += 0.5
+    assert place(shop, attempt=3).parts["reliable"] == 20.0
+
+
+def test_replicas_that_are_gone_and_the_slots_own_past_do_not_count_as_neighbours() -> None:
+    shop = stage("abc", web=WEB)
+    first = place(shop)
+    second = place(shop, slot=2)
+    shop.tells(ContainerStarted, first, engine_id="e")
+    shop.tells(ContainerStarted, second, engine_id="e")
+    shop.tells(ContainerFinished, first)
+    assert place(shop, attempt=2).node == "a", "its own past and what ended are no neighbours"
+    assert place(shop, slot=3).node == "c"
+    shop.say(NodeLost(node="b", silent_s=3))
+    shop.say(joined("b"))
+    shop.ask("web", 5)
+    shop.ask("web", 4)
+    shop.settle()
+    assert {shop.container("web", slot).node for slot in (4, 5)} == {"a", "b"}
+
+
 # What it costs.
 
 
@@ -149,13 +242,44 @@ def test_a_long_queue_is_placed_a_part_at_a_time_in_its_order() -> None:
     shop = Shop(Scheduler(), nodes="")
     for number in range(200):
         shop.say(joined(f"n{number}"))
-    shop.say(accepted(web=WEB))
-    for slot in range(1, 121):
-        shop.ask("web", slot)
+    names = [f"web{number}" for number in range(120)]
+    services: dict[str, Any] = dict.fromkeys(names, WEB)
+    shop.say(accepted(**services))
+    for name in names:
+        shop.ask(name)
     first = shop.cores[0].decide(shop.now)
     assert 0 < len(first) < 100
     shop.settle()
-    assert [event.slot for event in shop.all(ContainerAssigned)] == list(range(1, 121))
+    assert [event.service for event in shop.all(ContainerAssigned)] == names
+
+
+def test_many_placed_at_once_go_where_they_would_go_one_after_another() -> None:
+    """A decision scores again only what a placement changes."""
+    small = Resources(cpu_millicores=300, memory_bytes=64 * MIB)
+    spread = Placement(spread=["node.labels.zone"], max_per_node=4)
+    services: dict[str, Any] = {
+        "web": ServiceSpec(image="w", resources=small),
+        "wide": ServiceSpec(image="x", resources=small, placement=spread),
+        "port": ServiceSpec(image="p", ports=[Port(target=80, published=80, mode="host")]),
+    }
+
+    def placed(*, at_once: bool) -> list[ContainerAssigned]:
+        shop = Shop(Scheduler(), nodes="")
+        for number in range(8):
+            cpu, zone = 1_000 + 900 * (number % 3), f"z{number % 4 // 2}"
+            shop.say(joined(f"n{number}", cpu_millicores=cpu, labels={"zone": zone}))
+        shop.say(accepted(**services))
+        for slot in range(1, 25):
+            for name in services:
+                shop.ask(name, slot)
+                if not at_once:
+                    shop.settle()
+        shop.settle()
+        return shop.all(ContainerAssigned)
+
+    together = placed(at_once=True)
+    assert together == placed(at_once=False)
+    assert len(together) > 40
 
 
 def test_what_cannot_be_placed_does_not_hold_up_what_can() -> None:
