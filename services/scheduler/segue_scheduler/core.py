@@ -16,14 +16,14 @@ from segue.events.container import (
 )
 from segue.events.image import ImageEvent
 from segue.events.leader import LeaderElected
-from segue.picture import Container, Node
+from segue.picture import Container
 from segue.picture.fold_container import revivable
 
-from segue_scheduler.filters import Ask, asked, refusal
+from segue_scheduler.choice import Choice
+from segue_scheduler.filters import Ask, asked
 from segue_scheduler.scores import Scale
 
 RUNNERS_UP = 3
-NODES_NAMED = 5
 LOOKS_AT_ONCE = 20_000  # A tenth of a second: its beats as leader must go on.
 _EVERYDAY = (  # Where a container can go is the same before and after it.
     ContainerStarted,
@@ -43,7 +43,7 @@ class Scheduler(Core):
         super().__init__()
         self._stale = True  # Something changed that may let a waiting container be placed.
         self._looks = 0  # In one decision.
-        self._refused: dict[object, list[Refusal]] = {}  # By what equal containers have in common.
+        self._choices: dict[object, Choice] = {}  # By what equal containers have in common.
 
     def fold(self, record: Record) -> None:
         """Correct the picture; what is no everyday news may open or close a place."""
@@ -62,7 +62,7 @@ class Scheduler(Core):
         self.wake_at = min(later, default=None)
         owed: list[Decision] = []
         placed: list[Container] = []
-        self._looks, self._refused = 0, {}
+        self._looks, self._choices = 0, {}
         for container in list(self.picture.pending.values()):
             if container.not_before > now:
                 continue
@@ -74,6 +74,7 @@ class Scheduler(Core):
         for container in placed:  # The log, not this loop, makes an assignment true.
             self.picture.vacate(container)
             container.node = ""
+        self._choices = {}
         self._stale = bool(owed)  # Until it is seen in the log, it is owed again.
         return owed
 
@@ -83,16 +84,16 @@ class Scheduler(Core):
         if spec is None or slot is None or revivable(self.picture, slot) is not None:
             return None
         ask = asked(self.picture, container, spec, slot)
-        fit, refused = self._sort(ask)
-        if not fit:
+        choice = self._choice(ask, now)
+        refused = choice.refused
+        if not choice.scale.nodes:
             return self._unplaceable(container, refused)
-        service = self.picture.service(container.app, container.service)
-        self._looks += len(service.slots) if service else 0
-        best, *runners_up = Scale(self.picture, ask, fit).best(1 + RUNNERS_UP, now)
+        best, *runners_up = choice.scale.best(1 + RUNNERS_UP)
         container.node = best.node
         self.picture.occupy(container)
         placed.append(container)
-        self._refused = {}
+        for other in self._choices.values():
+            other.placed(container, self.picture.nodes[best.node])
         event = ContainerAssigned(
             app=container.app,
             service=container.service,
@@ -110,29 +111,15 @@ class Scheduler(Core):
         # An assignment whose fate is unknown is never made a second time, to whichever node.
         return Decision(event, container.cause, unique=f"{container.name}@{container.attempt}")
 
-    def _sort(self, ask: Ask) -> tuple[list[Node], list[Refusal]]:
-        """Part the nodes into those that can take it and the reasons of the others."""
-        if ask.kind in self._refused:
-            return [], self._refused[ask.kind]
-        self._looks += len(self.picture.nodes)
-        fit: list[Node] = []
-        reasons: dict[str, list[str]] = {}
-        for name in sorted(self.picture.nodes):
-            node = self.picture.nodes[name]
-            if node.phase == "left":
-                reasons.setdefault("node has left", []).append(name)
-                continue
-            reason = refusal(self.picture, ask, node)
-            if reason:
-                reasons.setdefault(reason, []).append(name)
-            else:
-                fit.append(node)
-        refused = [
-            Refusal(reason, len(names), names[:NODES_NAMED]) for reason, names in reasons.items()
-        ]
-        if not fit:
-            self._refused[ask.kind] = refused
-        return fit, refused
+    def _choice(self, ask: Ask, now: float) -> Choice:
+        found = self._choices.get(ask.kind)
+        before = found.looks if found else 0
+        if found is None:
+            found = self._choices[ask.kind] = Choice(self.picture, ask, now, Scale)
+        else:
+            found.refresh(ask)
+        self._looks += found.looks - before
+        return found
 
     def _unplaceable(self, container: Container, refused: list[Refusal]) -> Decision | None:
         refused = refused or [Refusal("there is no node", 0)]

@@ -30,8 +30,11 @@ class Ask(msgspec.Struct):
 
         One whose slot still has an older container is alone: what is its own is not in its way.
         """
-        of, alone = self.container, self.slot.number if self.slot.leaving else 0
-        return (of.app, of.service, of.digest, of.revision, of.pinned, self.slot.home, alone)
+        of = self.container
+        in_way = bool(self.ports or self.spec.placement.max_per_node)
+        alone = self.slot.number if self.slot.leaving and in_way else 0
+        data = tuple(sorted(self.data.items()))
+        return (of.app, of.service, of.digest, of.revision, of.pinned, self.slot.home, alone, data)
 
 
 def asked(picture: Picture, container: Container, spec: ServiceSpec, slot: Slot) -> Ask:

@@ -5,7 +5,7 @@ preferences and the nodes, no node fills up before the others, a node where the 
 is avoided, an image that is already there is used.
 """
 
-import heapq
+from bisect import bisect_left, insort
 from collections import Counter
 
 from segue.events.container import Candidate
@@ -22,10 +22,15 @@ _NOTHING = Resources()
 
 
 class Scale:
-    """What one container's scores are relative to, computed once for all nodes."""
+    """The scores of the nodes that can take a container, and any other that is its equal.
 
-    def __init__(self, picture: Picture, ask: Ask, nodes: list[Node]) -> None:
-        self.picture, self.ask, self.nodes = picture, ask, nodes
+    Once one of them has been placed, only what that changes is scored again.
+    """
+
+    def __init__(self, picture: Picture, ask: Ask, nodes: list[Node], now: float) -> None:
+        self.picture, self.ask, self.now = picture, ask, now
+        self.nodes = {node.name: node for node in nodes}
+        self.scored = 0  # Nodes, to know how long it took.
         self.keys = [*ask.spec.placement.spread, "node.id"]
         self.mates = [Counter[str]() for _ in self.keys]
         service = picture.service(ask.container.app, ask.container.service)
@@ -35,30 +40,69 @@ class Scale:
                 continue
             node = picture.nodes.get(mate.node)
             if node is not None:
-                for count, key in zip(self.mates, self.keys, strict=True):
-                    count[fact(node, key)] += 1
-        self.lightest = [
-            min((count[fact(node, key)] for node in nodes), default=0)
+                self._count(node)
+        self._own: dict[str, tuple[float, ...]] = {}  # The parts that no other node changes.
+        self._ranked: list[tuple[float, str]] = []
+        self._totals: dict[str, float] = {}
+        self.lightest = self._lightest()
+        for node in nodes:
+            self._score(node)
+
+    def placed(self, node: Node, *, mate: bool, fits: bool) -> None:
+        """Know that a container was placed on a node, and whether another fits on it."""
+        if mate:
+            self._count(node)
+        self._own.pop(node.name, None)
+        if node.name in self.nodes and not fits:
+            del self.nodes[node.name]
+            self._unrank(node.name)
+        lightest = self._lightest() if mate or not fits else self.lightest
+        if lightest != self.lightest or (mate and len(self.keys) > 1):
+            self.lightest = lightest
+            for one in self.nodes.values():
+                self._score(one)
+        elif fits:
+            self._score(node)
+
+    def best(self, most: int) -> list[Candidate]:
+        """Give the best nodes, best first; a tie goes to the smaller name."""
+        return [
+            Candidate(name, -total, dict(zip(WEIGHTS, self._parts(self.nodes[name]), strict=True)))
+            for total, name in self._ranked[:most]
+        ]
+
+    def _count(self, node: Node) -> None:
+        for count, key in zip(self.mates, self.keys, strict=True):
+            count[fact(node, key)] += 1
+
+    def _lightest(self) -> list[int]:
+        return [
+            min((count[fact(node, key)] for node in self.nodes.values()), default=0)
             for count, key in zip(self.mates, self.keys, strict=True)
         ]
 
-    def best(self, most: int, now: float) -> list[Candidate]:
-        """Give the best nodes, best first; a tie goes to the smaller name."""
-        scored = [(self._parts(node, now), node.name) for node in self.nodes]
-        ranked = heapq.nsmallest(most, scored, key=lambda one: (-round(sum(one[0]), 2), one[1]))
-        return [
-            Candidate(name, round(sum(parts), 2), dict(zip(WEIGHTS, parts, strict=True)))
-            for parts, name in ranked
-        ]
+    def _score(self, node: Node) -> None:
+        self.scored += 1
+        total = -round(sum(self._parts(node)), 2)
+        if total != self._totals.get(node.name):
+            self._unrank(node.name)
+            self._totals[node.name] = total
+            insort(self._ranked, (total, node.name))
 
-    def _parts(self, node: Node, now: float) -> tuple[float, ...]:
+    def _unrank(self, name: str) -> None:
+        total = self._totals.pop(name, None)
+        if total is not None:
+            del self._ranked[bisect_left(self._ranked, (total, name))]
+
+    def _parts(self, node: Node) -> tuple[float, ...]:
         """Score a node, in the order of the weights."""
-        return (
-            round(WEIGHTS["spread"] * self._spread(node), 2),
-            round(WEIGHTS["balance"] * self._balance(node), 2),
-            round(WEIGHTS["reliable"] * self._reliable(node, now), 2),
-            WEIGHTS["image"] if self.ask.spec.image in node.images else 0.0,
-        )
+        if node.name not in self._own:
+            self._own[node.name] = (
+                round(WEIGHTS["balance"] * self._balance(node), 2),
+                round(WEIGHTS["reliable"] * self._reliable(node), 2),
+                WEIGHTS["image"] if self.ask.spec.image in node.images else 0.0,
+            )
+        return (round(WEIGHTS["spread"] * self._spread(node), 2), *self._own[node.name])
 
     def _spread(self, node: Node) -> float:
         """An earlier preference outweighs all later ones together, as in Compose's list."""
@@ -79,10 +123,10 @@ class Scale:
         crowd = on_node / (on_node + 100)  # Containers without reservations weigh a little too.
         return max(0.0, 1 - max(cpu, memory, crowd))
 
-    def _reliable(self, node: Node, now: float) -> float:
+    def _reliable(self, node: Node) -> float:
         if not node.failures:
             return 1.0
         container = self.ask.container
         times = node.failures.get(f"{container.app}/{container.service}", ())
-        recent = sum(now - time < FAILURES_COUNT_FOR_S for time in times)
+        recent = sum(self.now - time < FAILURES_COUNT_FOR_S for time in times)
         return 1 - min(recent, FAILURES_MOST) / FAILURES_MOST
