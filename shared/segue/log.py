@@ -5,6 +5,7 @@ sequence of the last message that the writer knows on it: the log refuses the wr
 message has been stored there.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Literal
 
@@ -35,6 +36,12 @@ class Stored(msgspec.Struct, frozen=True):
     subject: str
     data: bytes
     headers: Mapping[str, str] = {}
+
+    @property
+    def mark(self) -> str:
+        """Tell this message from any that another history of the log has at its sequence."""
+        head = f"{self.sequence}\x1f{self.time!r}\x1f{self.subject}\x1f".encode()
+        return hashlib.sha256(head + self.data).hexdigest()[:32]
 
 
 class Stretch(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ import socket
 import anyio
 import pytest
 from segue.bus import LogReplacedError
-from segue.log import Head
+from segue.log import Head, Stored
 from segue_node_runner.errors import EngineError, of_answer, of_image
 from segue_node_runner.memory import Memory
 from segue_node_runner.sdk import Calls, Limits, api_at_least
@@ -83,19 +83,39 @@ async def test_an_engine_that_listens_and_says_nothing_gave_no_answer_in_time(
 
 
 def test_a_log_that_is_behind_what_was_read_of_it_is_refused(tmp_path: pathlib.Path) -> None:
-    Memory(tmp_path / "node", "c1").keep(41)
+    Memory(tmp_path / "node", "c1").keep(41, 0, "")
     memory = Memory(tmp_path / "node", "c1")
-    memory.check(Head(1, 41, 0.0, "c1"))
+    memory.check(Head(1, 41, 0.0, "c1"), None)
     with pytest.raises(LogReplacedError, match="ends at 40, but this node has read it to 41"):
-        memory.check(Head(1, 40, 0.0, "c1"))
-    Memory(tmp_path / "node", "c2").check(Head(1, 3, 0.0, "c2"))
-    memory.keep(12)
+        memory.check(Head(1, 40, 0.0, "c1"), None)
+    Memory(tmp_path / "node", "c2").check(Head(1, 3, 0.0, "c2"), None)
+    memory.keep(12, 0, "")
     with pytest.raises(LogReplacedError):
-        Memory(tmp_path / "node", "c1").check(Head(1, 12, 0.0, "c1"))
+        Memory(tmp_path / "node", "c1").check(Head(1, 12, 0.0, "c1"), None)
+
+
+def test_a_log_that_grew_again_from_an_older_copy_is_refused(tmp_path: pathlib.Path) -> None:
+    read, other = (Stored(40, at, "node.lost.a", b"{}") for at in (1.0, 2.0))
+    Memory(tmp_path / "node", "c1").keep(41, read.sequence, read.mark)
+    memory = Memory(tmp_path / "node", "c1")
+    head = Head(1, 50, 0.0, "c1")
+    assert memory.last == 40
+    memory.check(head, read)
+    memory.check(head, None)  # Purged: the sequence alone tells.
+    with pytest.raises(LogReplacedError, match="another message at 40 than this node has read"):
+        memory.check(head, other)
+
+
+def test_what_an_older_runner_remembered_still_counts(tmp_path: pathlib.Path) -> None:
+    memory = Memory(tmp_path, "c1")
+    memory.path.write_text("41\n")
+    with pytest.raises(LogReplacedError):
+        Memory(tmp_path, "c1").check(Head(1, 40, 0.0, "c1"), None)
+    Memory(tmp_path, "c1").check(Head(1, 41, 0.0, "c1"), Stored(41, 1.0, "node.lost.a", b"{}"))
 
 
 def test_a_node_that_can_write_nothing_works_without_memory(tmp_path: pathlib.Path) -> None:
     (tmp_path / "node").write_text("a file where a folder should be")
     memory = Memory(tmp_path / "node", "c1")
-    memory.keep(5)
-    memory.check(Head(0, 0, 0.0, "c1"))
+    memory.keep(5, 5, "mark")
+    memory.check(Head(0, 0, 0.0, "c1"), None)

@@ -14,6 +14,7 @@ from segue.events import REGISTRY, Event, subjects
 from segue.events.node import NodeEvent
 from segue.log import Head, Stored
 from segue.picture import Picture
+from segue.picture.picture import claim
 
 from segue_cli.errors import NotFoundError
 from segue_cli.history import History
@@ -134,7 +135,12 @@ async def _snapshot(bus: Bus, last: int) -> Picture:
             continue
         picture = Picture()
         try:
-            picture.restore(await bus.get(SNAPSHOTS, str(key)) or b"")
+            data = await bus.get(SNAPSHOTS, str(key)) or b""
+            said = claim(data)
+            stored = await bus.at(said.sequence) if said.mark else None
+            if stored is not None and stored.mark != said.mark:
+                continue  # Of another history: the log was put back from an older copy.
+            picture.restore(data)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             continue
         return picture

@@ -19,6 +19,7 @@ from segue.envelope import encode
 from segue.events.node import NodeLeft
 from segue.ids import derived, is_token, token
 from segue.shell import command
+from segue.shell.patience import patiently
 from segue.shell.pump import Pump
 
 from segue_node_runner import hollow, policy
@@ -43,10 +44,10 @@ class NameTakenError(BusError):
 async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
     """Serve on a connected bus until cancelled, then say that the node leaves."""
     node, session = arguments.node, uuid.uuid4().hex
-    head = await bus.head()
+    head = await patiently(bus, bus.head)
     memory = Memory(pathlib.Path(arguments.state) / node, head.cluster)
-    memory.check(head)
-    await _refuse_second(bus, node)
+    memory.check(head, await patiently(bus, lambda: bus.at(memory.last)))
+    await patiently(bus, lambda: _refuse_second(bus, node))
     engine = Engine(
         arguments.docker,
         runtime=pathlib.Path(arguments.runtime) / head.cluster / node,
@@ -107,7 +108,8 @@ async def _beat(bus: Bus, node: str, session: str) -> None:
 async def _remember(memory: Memory, pump: Pump) -> None:
     while True:
         await anyio.sleep(REMEMBER_EVERY_S)
-        memory.keep(pump.machine.read_to)
+        state = pump.core.picture.state
+        memory.keep(pump.machine.read_to, state.sequence, state.mark)
 
 
 async def _leave(bus: Bus, core: NodeRunner, pump: Pump) -> None:

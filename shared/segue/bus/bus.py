@@ -139,6 +139,10 @@ class Bus:
                 if stretch.upto >= end:
                     return
 
+    async def at(self, sequence: int) -> Stored | None:
+        """Give the message at a sequence, if the log still holds it."""
+        return await get_message(self._connection, EVENTS, {"seq": sequence}) if sequence else None
+
     async def last(self, subject: str) -> Stored | None:
         """Give the newest message on `subject`, which may hold wildcards."""
         return await get_message(self._connection, EVENTS, {"last_by_subj": subject})

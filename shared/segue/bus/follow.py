@@ -25,6 +25,7 @@ from segue.bus.jetstream import (
     StreamInfo,
     api,
     call,
+    get_message,
 )
 from segue.bus.protocol import covers, is_filter, read_headers, read_status
 from segue.log import Stored, Stretch
@@ -224,6 +225,7 @@ async def follow(
             while True:
                 stretch = await consumer.next()
                 reader.read, moved = stretch.upto, True
+                reader.last = stretch.messages[-1] if stretch.messages else reader.last
                 yield stretch
         except _Missed:
             pass
@@ -240,6 +242,7 @@ class _Reader:
         self, connection: Connection, after: int, subjects: Sequence[str], stream: str
     ) -> None:
         self.read = after
+        self.last: Stored | None = None
         self._connection, self._subjects, self._stream = connection, subjects, stream
         self._cluster = ""
 
@@ -268,6 +271,7 @@ class _Reader:
         cluster = (info.config.get("metadata") or {}).get(CLUSTER, "")
         _same_log(info, self.read, cluster, self._cluster)
         self._cluster = cluster
+        await self._same_history()
         consumer = Consumer(self._connection, self._stream, self.read, info.state.last_seq)
         try:
             await consumer.start(self._subjects)
@@ -275,6 +279,18 @@ class _Reader:
             consumer.stop()
             raise
         return consumer
+
+    async def _same_history(self) -> None:
+        """Refuse a log that has grown again from an older copy: it is as long, but another."""
+        if self.last is None:
+            return
+        at = self.last.sequence
+        found = await get_message(self._connection, self._stream, {"seq": at})
+        if found is not None and found.mark != self.last.mark:
+            raise LogReplacedError(
+                f"the log holds another message at {at} than was read there: "
+                "an older copy was put back and has grown since"
+            )
 
 
 def _same_log(info: StreamInfo, read: int, here: str, cluster: str) -> None:

@@ -5,6 +5,7 @@ The indexes are never written: they are built again after a restore.
 
 import hashlib
 import re
+from typing import TypeVar
 
 import msgspec
 
@@ -13,7 +14,21 @@ from segue.picture import fold_app, fold_container, fold_node
 from segue.picture.indexed import Indexed
 from segue.picture.state import ENDED, Container, State
 
+T = TypeVar("T")
 _FOLDS = {**fold_app.FOLDS, **fold_container.FOLDS, **fold_node.FOLDS}
+
+
+class Claim(msgspec.Struct):
+    """What a snapshot says of itself: of which log it is, and the last message it folded."""
+
+    sequence: int = 0
+    mark: str = ""
+    cluster: str = ""
+
+
+def claim(data: bytes) -> Claim:
+    """Read what a snapshot claims, or raise `msgspec.ValidationError` when it cannot be used."""
+    return _decoded(data, _CLAIM)
 
 
 class Picture(Indexed):
@@ -44,12 +59,7 @@ class Picture(Indexed):
 
     def restore(self, data: bytes) -> None:
         """Read what `snapshot` wrote, or raise `msgspec.ValidationError` when it cannot be used."""
-        if not data.startswith(SHAPE):
-            raise msgspec.ValidationError("the snapshot was written by another version's picture")
-        try:
-            self.state = _STATE.decode(data[len(SHAPE) :])
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise msgspec.ValidationError(f"the snapshot is damaged: {error}") from error
+        self.state = _decoded(data, _STATE)
         self.pending, self.on_node, self.used, self.touched = {}, {}, {}, {}
         self._held = {}
         self.nodes_changed = True
@@ -72,6 +82,16 @@ class Picture(Indexed):
 
 
 _STATE = msgspec.json.Decoder(State)
+_CLAIM = msgspec.json.Decoder(Claim)
+
+
+def _decoded(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    if not data.startswith(SHAPE):
+        raise msgspec.ValidationError("the snapshot was written by another version's picture")
+    try:
+        return decoder.decode(data[len(SHAPE) :])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise msgspec.ValidationError(f"the snapshot is damaged: {error}") from error
 
 
 def _shape() -> bytes:

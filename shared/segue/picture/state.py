@@ -179,6 +179,7 @@ class State(msgspec.Struct, omit_defaults=True):
     """All of it at one sequence."""
 
     sequence: int = 0
+    mark: str = ""  # Of the log's message at `sequence`: another history has another one there.
     time: float = 0.0
     cluster: str = ""
     apps: dict[str, App] = {}

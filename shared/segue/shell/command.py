@@ -18,6 +18,7 @@ from segue import telemetry
 from segue.bus import Bus, BusError, connect, settings
 from segue.ids import token
 from segue.shell.errors import LogReplacedError, OutdatedError
+from segue.shell.patience import patiently
 
 Serve = Callable[[Bus, argparse.Namespace], Awaitable[None]]
 
@@ -67,7 +68,7 @@ async def _run(service: str, arguments: argparse.Namespace, serve: Serve) -> Non
         tasks.start_soon(_stop_on_signal, tasks.cancel_scope)
         bus = await connect(chosen, name=f"{service}.{arguments.instance}")
         try:
-            await bus.set_up()
+            await patiently(bus, bus.set_up)
             await serve(bus, arguments)
         finally:
             with anyio.CancelScope(shield=True):

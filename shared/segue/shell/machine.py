@@ -21,7 +21,7 @@ from segue.envelope import ERRORS, Record, UnknownTypeError, Unreadable, decode,
 from segue.events import subjects
 from segue.events.leader import LeaderElected
 from segue.log import Fence, Head, Message, Outcome, Stored
-from segue.picture import Picture
+from segue.picture.picture import claim
 from segue.shell.commands import Append, Beat, Command, Note, Perform, Save, Say
 from segue.shell.errors import LogReplacedError, OutdatedError
 from segue.shell.standing import Standing
@@ -93,10 +93,9 @@ class Machine:
 
     def restore(self, snapshot: bytes, cluster: str) -> None:
         """Start from this cluster's snapshot, or raise `msgspec.ValidationError` unchanged."""
-        other = Picture()
-        other.restore(snapshot)
-        if other.state.cluster not in ("", cluster):
-            raise msgspec.ValidationError(f"the snapshot is of cluster {other.state.cluster}")
+        named = claim(snapshot).cluster
+        if named not in ("", cluster):
+            raise msgspec.ValidationError(f"the snapshot is of cluster {named}")
         self.core.picture.restore(snapshot)
         self.read_to = self._saved_at_sequence = self.core.picture.state.sequence
         leader = self.core.picture.leaders.get(self.core.service)
@@ -136,6 +135,9 @@ class Machine:
         for stored in batch:
             self._read_one(stored, now)
             self.read_to = max(self.read_to, stored.sequence)
+        state = self.core.picture.state
+        if batch and batch[-1].sequence == state.sequence:
+            state.mark = batch[-1].mark
         if batch and self.offset_s is not None:
             self.offset_s = max(self.offset_s, batch[-1].time - now)
         self._hold_until = 0.0

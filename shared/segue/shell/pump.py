@@ -15,22 +15,18 @@ import msgspec
 import structlog
 
 from segue import telemetry
-from segue.bus import (
-    Bus,
-    BusError,
-    BusTimeoutError,
-    BusUnreachableError,
-    NobodyAnswersError,
-)
+from segue.bus import Bus, BusError
 from segue.core import Core
 from segue.envelope import Record
+from segue.log import Head
+from segue.picture.picture import claim
 from segue.shell.commands import Append, Beat, Command, Note, Perform, Save, Say
 from segue.shell.errors import LogReplacedError
 from segue.shell.machine import Machine
+from segue.shell.patience import RETRY_S, patiently
 from segue.shell.what_if import Question, answer
 
 CLOCK_SET_EVERY_S = 30.0
-RETRY_S = 0.5
 SNAPSHOTS = "snapshots"
 SNAPSHOTS_KEPT, SNAPSHOTS_TRIED = 200, 3
 
@@ -68,7 +64,7 @@ class Pump:
 
     async def run(self) -> None:
         """Follow, decide and write until cancelled."""
-        await self._restore()
+        await patiently(self.bus, self._restore)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             tasks.start_soon(self._watch_connection)
@@ -190,32 +186,9 @@ class Pump:
         await self.bus.serve(f"rpc.{self.core.service}.what_if", handle, queue="what_if")
 
     async def _restore(self) -> None:
-        """Start from a snapshot, however long the bus is away meanwhile."""
-        while True:
-            try:
-                await self._restore_once()
-            except (BusTimeoutError, BusUnreachableError, NobodyAnswersError) as error:
-                log.warning("waits for the bus", why=str(error))
-                await anyio.sleep(RETRY_S)
-                await self.bus.until(connected=True)
-            else:
-                return
-
-    async def _restore_once(self) -> None:
-        """Start from the newest snapshot that can be read; without one, from the log's start."""
+        """Start from the newest snapshot of this log's history; without one, from its start."""
         head = await self.bus.head()
-        named = [key for key in await self.bus.keys(SNAPSHOTS) if key.isdecimal()]
-        for key in sorted(map(int, named), reverse=True)[:SNAPSHOTS_TRIED]:
-            if not head.first - 1 <= key <= head.last:
-                log.warning("a snapshot does not fit the log, and is not used", sequence=key)
-                continue
-            data = await self.bus.get(SNAPSHOTS, str(key))
-            try:
-                self.machine.restore(data or b"", head.cluster)
-            except msgspec.MsgspecError as error:
-                log.warning("a snapshot is not used", sequence=key, why=str(error))
-                continue
-            log.info("starts from a snapshot", sequence=key)
+        if await self._restored(head):
             return
         if head.first > 1 and self.machine.leads:
             raise LogReplacedError(
@@ -223,10 +196,49 @@ class Pump:
                 "leading on would forget every app; restore a snapshot, or begin with a new log"
             )
 
+    async def _restored(self, head: Head) -> bool:
+        """Take the newest snapshot whose last message the log holds as it was folded.
+
+        A log put back from an older copy has grown another history under the same sequences. Where
+        the message has been purged nothing contradicts the snapshot, and it is believed, unless a
+        newer one was of another history: then this one may be too.
+        """
+        keys = await self._snapshots()
+        tries, elsewhere = SNAPSHOTS_TRIED, [key for key in keys if key > head.last]
+        abandoned = False
+        for key in reversed(keys):
+            if not tries or not head.first - 1 <= key <= head.last:
+                continue
+            data = await self.bus.get(SNAPSHOTS, str(key)) or b""
+            try:
+                said = claim(data)
+                stored = await self.bus.at(said.sequence)
+                if abandoned if stored is None else stored.mark != said.mark:
+                    abandoned = True
+                    elsewhere.append(key)
+                    continue
+                self.machine.restore(data, head.cluster)
+            except msgspec.MsgspecError as error:
+                tries -= 1
+                log.warning("a snapshot is not used", sequence=key, why=str(error))
+                continue
+            break
+        else:
+            key = 0
+        if elsewhere:
+            text = "snapshots of another history of this log are not used"
+            log.warning(text, sequences=sorted(elsewhere), starts_from=key)
+        elif key:
+            log.info("starts from a snapshot", sequence=key)
+        return key > 0
+
+    async def _snapshots(self) -> list[int]:
+        return sorted(int(key) for key in await self.bus.keys(SNAPSHOTS) if key.isdecimal())
+
     async def _save(self, command: Save) -> None:
         try:
             await self.bus.put(SNAPSHOTS, str(command.sequence), command.data)
-            keys = sorted(int(key) for key in await self.bus.keys(SNAPSHOTS) if key.isdecimal())
+            keys = [key for key in await self._snapshots() if key <= command.sequence]
             for key in keys[:-SNAPSHOTS_KEPT]:
                 await self.bus.delete(SNAPSHOTS, str(key))
         except BusError as error:
