@@ -4,7 +4,6 @@ Its node's runner starts it and passes on what it writes; the runner in turn ask
 the input, so that both ways are held back by whoever is slow. The program's exit code is ours.
 """
 
-import contextlib
 import secrets
 import sys
 from typing import Annotated
@@ -21,7 +20,7 @@ from segue_cli.listing import see
 from segue_cli.logs import Place, ask_node, found
 from segue_cli.output import Printer
 from segue_cli.rows import condition
-from segue_cli.terminal import Person, raw
+from segue_cli.terminal import Person
 from segue_cli.things import SlotName, thing
 
 
@@ -54,10 +53,7 @@ async def execute(
             interactive=interactive,
             token=secrets.token_hex(12) if interactive or (terminal and here) else "",
         )
-        with (
-            raw() if interactive and terminal else contextlib.nullcontext(),
-            Person(interactive=interactive, terminal=terminal and here) as person,
-        ):
+        with Person(interactive=interactive, terminal=terminal and here) as person:
             code = await _run(connection, place.node, asked, person)
     if code is None:
         raise FailedError(f"{place.node} did not tell how the command ended")

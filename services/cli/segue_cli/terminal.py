@@ -15,7 +15,7 @@ from typing import Self
 
 import anyio
 import msgspec
-from anyio.abc import ObjectSendStream
+from anyio.abc import ObjectSendStream, TaskStatus
 from segue import asks
 
 from segue_cli.errors import Silent
@@ -64,20 +64,22 @@ class Person:
         """
         async with self._send, anyio.create_task_group() as tasks:
             if self._terminal:
-                tasks.start_soon(self._tell_sizes, self._send.clone())
+                await tasks.start(self._lend_terminal, self._send.clone())
             if self._interactive:
-                await self._read(self._send)
+                while data := await _input():
+                    await self._send.send(asks.piece("stdin", data))
                 tasks.cancel_scope.cancel()
 
-    @staticmethod
-    async def _read(send: ObjectSendStream[bytes]) -> None:
-        while data := await _input():
-            await send.send(asks.piece("stdin", data))
-
-    @staticmethod
-    async def _tell_sizes(send: ObjectSendStream[bytes]) -> None:
+    async def _lend_terminal(
+        self,
+        send: ObjectSendStream[bytes],
+        *,
+        task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        keys = raw() if self._interactive else contextlib.nullcontext()
         async with send:
-            with anyio.open_signal_receiver(signal.SIGWINCH, *_ENDING) as signals:
+            with anyio.open_signal_receiver(signal.SIGWINCH, *_ENDING) as signals, keys:
+                task_status.started()
                 await send.send(_size())
                 async for number in signals:
                     if number in _ENDING:
