@@ -11,6 +11,7 @@ from segue.core import BusReturned, Core, Decision
 from segue.envelope import encode
 from segue.events import REGISTRY, Event
 from segue.events.container import NOWHERE, FailureReason, Refusal
+from segue.events.node import Held
 from segue.picture import Picture
 from segue.spec import AppSpec, Placement, Resources, Restart, ServiceSpec, digest
 from segue.testing.board import Board
@@ -36,6 +37,14 @@ KNOWN = [spec for spec in (*APPS, ODD) if spec is not None]
 DIGESTS = sorted({digest(spec, name) for spec in KNOWN for name in spec.services})
 TIMES = st.sampled_from([0.0, -1.0, 1e9, 1_000_005.0, 1e300])
 COUNTS = st.integers(-1, 4)
+HELD = st.builds(
+    Held,
+    app=st.sampled_from([APP, "ghost"]),
+    service=st.sampled_from(["web", "ghost"]),
+    slot=COUNTS,
+    attempt=COUNTS,
+    running=st.booleans(),
+)
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "app": st.sampled_from([APP, "blog", "ghost"]),
     "service": st.sampled_from(["web", "agent", "db", "ghost"]),
@@ -51,7 +60,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "refused": st.lists(st.builds(Refusal, reason=st.just("r"), count=COUNTS), max_size=2),
     "labels": st.sampled_from([{}, {"zone": "z1"}, {"role": "manager"}]),
     "platform": st.sampled_from(["linux/amd64", "", "x", "a/b/c/d"]),
-    "inventory": st.just([]),
+    "inventory": st.lists(HELD, max_size=2),
     "problems": st.just([]),
     "notes": st.just([]),
     "runners_up": st.just([]),

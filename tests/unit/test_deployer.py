@@ -28,6 +28,7 @@ from segue.events.deploy import (
     RemovalRequested,
 )
 from segue.events.node import (
+    Held,
     NodeCordoned,
     NodeCordonRequested,
     NodeLost,
@@ -301,7 +302,7 @@ def test_when_the_node_comes_back_before_the_replacement_is_placed_the_old_one_s
     shop = Shop()
     shop.deploy(web=ServiceSpec(image="w"))
     shop.tell(NodeLost(node="a", silent_s=3.0))
-    said = shop.tell(joined("a"))
+    said = shop.tell(joined("a", inventory=[Held("shop", "web", 1, 1, running=True)]))
     assert [(e.attempt, e.reason) for e in said] == [(2, "superseded")]
     slot = shop.cores[0].picture.slot("shop", "web", 1)
     assert slot.container.attempt == 1

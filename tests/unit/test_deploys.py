@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from segue.envelope import Unreadable
 from segue.events.container import (
+    ContainerAssigned,
     ContainerFinished,
     ContainerHealthy,
     ContainerRequested,
@@ -25,8 +26,9 @@ from segue.events.image import ImagePulling
 from segue.events.node import NodeLost, NodeRequestRejected, NodeUncordonRequested
 from segue.events.scale import ScaleRejected, ScaleRequested
 from segue.spec import Dependency, Health, Restart, ServiceSpec
-from segue.testing.shop import APP, Shop, accepted, scope
+from segue.testing.shop import APP, Shop, accepted, joined, scope
 from segue_deployer.core import Deployer
+from segue_scheduler.core import Scheduler
 
 WEB = ServiceSpec(image="w")
 CHECKED = ServiceSpec(image="c", health=Health(test=["CMD", "true"]))
@@ -214,3 +216,60 @@ def test_where_there_is_no_node_the_rejection_says_so() -> None:
     (rejected,) = made.tell(NodeUncordonRequested(node="z"))
     assert isinstance(rejected, NodeRequestRejected)
     assert rejected.problems[0].hint == "there are: none"
+
+
+# What no node can run.
+
+
+def refused(nodes: str, **more: Any) -> Shop:
+    """Deploy what every node finds that it cannot run, and let each of them find it."""
+    made = Shop(Deployer(), Scheduler(), nodes=nodes)
+    made.say(accepted(web=WEB))
+    told: dict[str, Any] = {"reason": "rejected", "message": "its policy", "final": True} | more
+    for _ in nodes:
+        made.settle()
+        made.now += 60
+        made.settle()
+        made.fail(made.container("web"), exit_code=None, **told)
+    made.settle()
+    made.at(60)
+    return made
+
+
+@pytest.mark.parametrize("nodes", ["a", "abc"])
+def test_what_a_node_can_never_run_is_tried_once_on_each_and_fails_the_deploy(nodes: str) -> None:
+    made = refused(nodes)
+    assert sorted(one.node for one in made.all(ContainerAssigned)) == list(nodes)
+    assert failure(made) == "web.1 cannot run on any node that is left for it: its policy"
+    [said] = made.all(ContainerUnplaceable)
+    assert said.refused == [
+        Refusal("it cannot run there: its policy", len(nodes), list(nodes)),
+    ]
+
+
+def test_the_next_node_runs_what_the_first_cannot() -> None:
+    made = Shop(Deployer(), Scheduler(), nodes="ab")
+    made.tell(accepted(web=WEB))
+    first = made.container("web").node
+    made.fail(made.container("web"), reason="rejected", final=True)
+    made.settle()
+    assert {first, made.container("web").node} == {"a", "b"}
+    assert not made.all(DeployFailed)
+
+
+@pytest.mark.parametrize("event", [joined("a", session="again"), accepted(2, web=WEB)])
+def test_what_a_node_could_not_run_is_tried_again_when_either_may_have_changed(event: Any) -> None:
+    made = refused("a")
+    said = made.tell(event)
+    assert [one.node for one in said if isinstance(one, ContainerAssigned)] == ["a"]
+
+
+def test_another_version_is_tried_where_the_last_could_not_run() -> None:
+    made = refused("a")
+    said = made.tell(accepted(2, web=ServiceSpec(image="w:2")))
+    assert [one.node for one in said if isinstance(one, ContainerAssigned)] == ["a"]
+
+
+def test_an_image_that_a_registry_does_not_have_yet_is_asked_for_again() -> None:
+    made = refused("a", reason="image")
+    assert len(made.all(ContainerAssigned)) == 2

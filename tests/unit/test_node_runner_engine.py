@@ -3,15 +3,19 @@
 # Events are told apart by what the test expects, not by narrowing each of them.
 # mypy: disable-error-code="attr-defined, arg-type, union-attr"
 
+from typing import Any
+
+import pytest
 from segue.events.container import (
     ContainerFailed,
     ContainerStarted,
 )
 from segue.events.deploy import RemovalAccepted, RemovalCompleted
-from segue.events.node import NodeDegraded, NodeJoined, NodeLost, NodeRecovered
+from segue.events.node import NodeDegraded, NodeJoined, NodeLeft, NodeLost, NodeRecovered
 from segue.log import Fence
 from segue.testing.host import FACTS, Host, has, web
 from segue.testing.shop import Shop, joined
+from segue_cli.rows import node_condition
 from segue_node_runner import news
 from segue_node_runner.core import NodeRunner, follows
 from segue_node_runner.effects import (
@@ -179,6 +183,30 @@ def test_a_runner_that_never_reached_its_engine_says_so_of_a_node_that_is_known(
     assert host.settle() == []
     core.hear(news.Away("no such file"), host.now)
     assert [type(said) for said in host.settle()] == [NodeDegraded]
+
+
+@pytest.mark.parametrize("last", [None, NodeLost(node="a", silent_s=3), NodeLeft(node="a")])
+def test_a_runner_that_cannot_join_for_its_engine_says_so_once_and_joins_later(last: Any) -> None:
+    core = NodeRunner("a", "s-2")
+    host = Shop(core, nodes="a" if last else "")
+    if last:
+        host.say(last)
+    core.hear(news.Away("no such file"), host.now)
+    [said] = host.settle()
+    assert (type(said), said.reason) == (NodeDegraded, "no such file")
+    me = host.picture.nodes["a"]
+    state, note = node_condition(me)
+    assert note == "no such file"
+    assert state == (me.phase if last else "broken")
+    assert not me.usable
+    assert host.at(60) == []
+    for one in (FACTS, news.Condition("well")):
+        core.hear(one, host.now)
+    host.settle()
+    asked = [effect for effect in host.effects if isinstance(effect, List)][-1]
+    core.hear(news.Inventory([], number=asked.number), host.now)
+    assert [type(said) for said in host.settle()] == [NodeJoined]
+    assert host.picture.nodes["a"].usable
 
 
 def test_the_engine_is_listed_every_ten_seconds() -> None:

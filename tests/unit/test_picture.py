@@ -26,9 +26,10 @@ from segue.events.deploy import (
 )
 from segue.events.image import ImagePulled
 from segue.events.node import (
+    Held,
     NodeCordoned,
-    NodeDegraded,
     NodeLost,
+    NodeRecovered,
     NodeReturned,
 )
 from segue.events.scale import ScaleAccepted
@@ -183,19 +184,23 @@ def test_what_replaces_a_running_container_leaves_it_on_its_node_until_it_ends()
     assert (slot.restarts, slot.streak) == (1, 0)
 
 
+def held(attempt: int) -> Held:
+    return Held(APP, "web", 1, attempt, running=True)
+
+
 def test_a_container_on_a_node_that_came_back_fills_its_slot_again() -> None:
     log = Log()
     log.run(log.ask("web"))
     log.say(NodeLost(node="a", silent_s=3))
     newer = log.ask("web", attempt=2)
-    log.say(joined("a"))
+    log.say(joined("a", inventory=[held(1)]))
     log.say(ContainerRetired(**scope(newer), node=NOWHERE, reason="superseded"))
     assert log.container("web").attempt == 1
     assert (log.slot("web").attempt, log.slot("web").leaving) == (2, {})
     assert log.picture.pending == {}
 
 
-@pytest.mark.parametrize("why", ["still lost", "ended", "retired", "not started"])
+@pytest.mark.parametrize("why", ["still lost", "ended", "retired", "not started", "no more"])
 def test_only_what_runs_unasked_to_go_on_a_known_node_fills_its_slot_again(why: str) -> None:
     log = Log()
     old = log.ask("web")
@@ -205,7 +210,7 @@ def test_only_what_runs_unasked_to_go_on_a_known_node_fills_its_slot_again(why: 
     log.say(NodeLost(node="a", silent_s=3))
     newer = log.ask("web", attempt=2)
     if why != "still lost":
-        log.say(joined("a"))
+        log.say(joined("a", inventory=[] if why == "no more" else [held(1)]))
     if why == "ended":
         log.fail(old)
     if why == "retired":
@@ -221,8 +226,8 @@ def test_of_two_that_came_back_the_newer_fills_the_slot() -> None:
         log.run(log.ask("web", attempt=attempt), node)
         log.say(NodeLost(node=node, silent_s=3))
     newest = log.ask("web", attempt=3)
-    log.say(joined("a"))
-    log.say(joined("b"))
+    log.say(joined("a", inventory=[held(1)]))
+    log.say(joined("b", inventory=[held(2)]))
     log.say(ContainerRetired(**scope(newest), node=NOWHERE, reason="superseded"))
     assert log.container("web").attempt == 2
     assert list(log.slot("web").leaving) == [1]
@@ -351,7 +356,7 @@ def test_a_removal_that_was_overtaken_by_a_deploy_is_not_completed() -> None:
         NodeLost(node="ghost", silent_s=3),
         NodeReturned(node="ghost", silent_s=3),
         NodeCordoned(node="ghost"),
-        NodeDegraded(node="ghost", reason="r"),
+        NodeRecovered(node="ghost"),
         ImagePulled(node="ghost", image="w"),
     ],
 )

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from segue.envelope import Cause
 from segue.events.container import (
+    ContainerAssigned,
     ContainerFinished,
     ContainerHealthy,
     ContainerRequested,
@@ -20,6 +21,7 @@ from segue.spec import Health, Restart, ServiceSpec
 from segue.testing.shop import APP, Shop, accepted
 from segue_deployer.core import Deployer
 from segue_deployer.restart import MOST_S, delay_s, exhausted, restart_at
+from segue_scheduler.core import Scheduler
 
 NOW = 1_000_000.0
 CHECKED = ServiceSpec(image="w", health=Health(test=["CMD", "true"]))
@@ -175,6 +177,28 @@ def test_deploying_the_same_again_leaves_alone_what_had_finished() -> None:
     shop.now += 1
     said = shop.deploy(web=spec(condition="on-failure"))
     assert not [event for event in said if isinstance(event, ContainerRequested)]
+
+
+@pytest.mark.parametrize("image", ["w", "w:2"])
+def test_deploying_again_ends_the_back_off(image: str) -> None:
+    shop = Shop(Deployer(), Scheduler())
+    shop.deploy(web=spec())
+    crash(shop, 6)
+    assert shop.container("web").not_before > shop.now
+    before = shop.container("web").attempt
+    shop.now += 0.01
+    shop.say(accepted(2, web=ServiceSpec(image=image)))
+    deployed = shop.log[-1]
+    said = shop.settle()
+    [placed] = [one for one in said if isinstance(one, ContainerAssigned)]
+    assert placed.attempt == before + (image != "w")
+    if image == "w":
+        assert shop.log[-1].cause == deployed.id, "it says why it did not wait"
+    shop.tells(ContainerStarted, placed, engine_id="e")
+    shop.settle()
+    shop.fail(shop.container("web"))
+    shop.settle()
+    assert shop.container("web").not_before <= shop.now, "its first restart is at once again"
 
 
 # What counts as an end.

@@ -324,7 +324,6 @@ def nodes(picture: Picture) -> Iterator[NodeRow]:
 
 def node_condition(node: Node) -> tuple[str, str]:
     """Say in a word how a node is, and why where that is not plain."""
-    notes = ["cordoned"] if node.cordoned else []
-    if node.degraded and node.phase == "up":
-        return "broken", ", ".join([node.degraded, *notes])
-    return node.phase, ", ".join(notes)
+    notes = [words for words in (node.degraded, "cordoned" if node.cordoned else "") if words]
+    is_broken = node.degraded and (node.phase == "up" or not node.joined_seq)
+    return "broken" if is_broken else node.phase, ", ".join(notes)

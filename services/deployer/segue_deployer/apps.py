@@ -1,16 +1,17 @@
 """Decide how an app's deploy or removal went: completed, failed, or still under way.
 
-A deploy fails when a slot has used up its restarts, fails five times in a row, or when nothing
-came a step further for five minutes. What is left goes on by its restart policy all the same, and
-a deploy that comes up after it failed is completed after all.
+A deploy fails when a slot has used up its restarts, fails five times in a row, has no node left
+that could ever run it, or when nothing came a step further for five minutes. What is left goes on
+by its restart policy all the same, and a deploy that comes up after it failed is completed after
+all.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from segue.core import Decision
 from segue.envelope import Cause
 from segue.events.deploy import DeployCompleted, DeployFailed, RemovalCompleted
-from segue.picture import App, Container, Service
+from segue.picture import App, Container, Picture, Service
 
 from segue_deployer.tally import Kind, Tally
 
@@ -18,7 +19,9 @@ PROGRESS_DEADLINE_S = 300.0
 BLOCKING_SHOWN = 10
 
 
-def decide(app: App, tallies: Mapping[str, Tally], now: float) -> Iterator[Decision]:
+def decide(
+    picture: Picture, app: App, tallies: Mapping[str, Tally], now: float
+) -> Iterator[Decision]:
     """Say what is to be said of the app as a whole."""
     if app.phase == "removing":
         if not any(tally.running for tally in tallies.values()):
@@ -38,7 +41,7 @@ def decide(app: App, tallies: Mapping[str, Tally], now: float) -> Iterator[Decis
         )
         yield Decision(done, app.progress or app.cause, key=str(app.revision))
     elif app.phase == "deploying":
-        reason = _hopeless(app, tallies, now)
+        reason = _hopeless(picture, app, tallies, now)
         if reason:
             blocking = list(_those(app, tallies, "blocking"))
             names = [name for name, _, _ in blocking[:BLOCKING_SHOWN]]
@@ -64,11 +67,13 @@ def _those(app: App, tallies: Mapping[str, Tally], kind: Kind) -> Iterator[Block
             yield f"{service.name}.{number}", service, slot.container if slot else None
 
 
-def _hopeless(app: App, tallies: Mapping[str, Tally], now: float) -> str:
+def _hopeless(picture: Picture, app: App, tallies: Mapping[str, Tally], now: float) -> str:
     """Say why the deploy cannot be waited for any longer, or nothing."""
     for name, _, container in _those(app, tallies, "used_up"):
         assert container is not None, "what is used up has ended"
         return f"{name} failed and its restart policy is used up: {_words(container)}"
+    if reason := _refused(picture, _those(app, tallies, "blocking")):
+        return reason
     for name, service, container in _those(app, tallies, "looping"):
         assert container is not None, "what loops was started"
         looping = service.slots[container.slot]
@@ -79,6 +84,18 @@ def _hopeless(app: App, tallies: Mapping[str, Tally], now: float) -> str:
         minutes = PROGRESS_DEADLINE_S / 60
         blocking = list(_those(app, tallies, "blocking"))
         return f"no progress for {minutes:.0f} minutes; waiting for {_waiting(blocking)}"
+    return ""
+
+
+def _refused(picture: Picture, blocking: Iterable[Blocking]) -> str:
+    """Say which slot no node is left for, because of what those found that tried, or nothing."""
+    nodes = [picture.nodes[name] for name in sorted(picture.nodes) if picture.nodes[name].refusals]
+    for name, _, container in blocking if nodes else ():
+        if container is None or not container.refused:
+            continue
+        for node in nodes:
+            if why := picture.refusal(container, node):
+                return f"{name} cannot run on any node that is left for it: {why}"
     return ""
 
 

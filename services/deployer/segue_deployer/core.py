@@ -59,7 +59,7 @@ class Deployer(Core):
             slots.decide(self.picture, app, service, tallies) for service in app.services.values()
         )
         owed = list(islice(chain.from_iterable(of_slots), MOST_DECISIONS))
-        owed = owed or list(apps.decide(app, tallies, now))
+        owed = owed or list(apps.decide(self.picture, app, tallies, now))
         deadline = apps.deadline(app)
         if not owed and deadline is not None:
             self._look_at[name] = deadline

@@ -86,18 +86,19 @@ def _next(  # noqa: PLR0917 — all six are what the decision is made from, of s
         cause, at = old.cause, due
         if old.ended_at < app.accepted_at:
             cause = service.cause or app.cause
+    attempt = 1 + picture.greatest_attempt(app.name, service.name, slot)
     event = ContainerRequested(
         app=app.name,
         service=service.name,
         slot=slot.number,
-        attempt=slot.attempt + 1,
+        attempt=attempt,
         revision=service.revision,
         digest=service.digest,
         not_before=at,
         pinned=pinned or None,
         previous=(old.node or old.previous or None) if old else None,
     )
-    name = f"{app.name}/{service.name}.{slot.number}@{slot.attempt + 1}"
+    name = f"{app.name}/{service.name}.{slot.number}@{attempt}"
     return Decision(event, cause, unique=name)
 
 

@@ -6,7 +6,8 @@ difference is either an effect or a fact. Laws:
 - Nothing is stopped because something is missing: a container is stopped when it was retired,
   when its end stands in the log, or when a greater attempt of its slot was assigned here.
 - While the engine is away nothing is concluded from what it does not say.
-- A node that was declared lost says nothing but that it joins again, until that is in the log.
+- A node that was declared lost says nothing but that it joins again, until that is in the log,
+  or that its engine is of no use, which keeps it from joining.
 - Of two runners under one name the newer in the log goes on and the other gives way.
 """
 
@@ -130,9 +131,10 @@ class NodeRunner(Core):
         me = self.picture.nodes.get(self.node)
         is_in = me is not None and me.phase not in ("lost", "left")
         words = self.yard.condition.words if self.yard.condition.state != "well" else ""
-        if me is not None and is_in and words:
-            if not me.degraded:  # Whichever runner it joined with: its engine is of no use now.
-                yield Decision(NodeDegraded(node=self.node, reason=words), me.cause)
+        if words:
+            if me is None or not me.degraded:  # Whichever runner it joined with.
+                degraded = NodeDegraded(node=self.node, reason=words)
+                yield Decision(degraded, me.cause if me else None, key="" if me else self.session)
             return
         if me is None or not is_in or me.facts.session != self.session:
             if self.yard.listed and self.yard.facts is not None:
@@ -226,6 +228,8 @@ class NodeRunner(Core):
             yield says.started(ordered, found, self.yard.started.get(identity))
         elif found is not None and found.ended:
             yield from self._say_end(ordered, identity, found)
+        elif newer := self.yard.newest(identity.slot_name, above=identity.attempt):
+            yield says.outdated(ordered, newer)
         elif self._blocked(identity, now):
             return
         elif words := self._no_room():

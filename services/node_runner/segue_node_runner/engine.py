@@ -179,7 +179,7 @@ class Engine:
             return there
         if there.identity.attempt > order.attempt:
             words = f"{name} has attempt {there.identity.attempt} here; {order.attempt} is over"
-            raise EngineError("stale", words, final=True)
+            raise EngineError("stale", words)
         if there.runs:
             words = f"attempt {there.identity.attempt} of {name} still runs here"
             raise EngineError("conflict", words)

@@ -58,6 +58,13 @@ def rejected(ordered: Container, words: str) -> Decision:
     return Decision(event, ordered.cause, key=str(ordered.attempt))
 
 
+def outdated(ordered: Container, newer: int) -> Decision:
+    """The node has a newer container of the slot than the one that it is to start."""
+    words = f"this node has attempt {newer} of it, which is newer: {ordered.attempt} is not started"
+    event = ContainerFailed(**_of(ordered), reason="rejected", message=words)
+    return Decision(event, ordered.cause, key=str(ordered.attempt))
+
+
 def vanished(ordered: Container) -> Decision:
     """It was running and the engine has it no more."""
     words = "the engine has it no more: someone removed it"

@@ -65,6 +65,11 @@ class Yard:
         running = [other for other, found in self.there.items() if found.runs]
         return any(other.slot_name == name and other != identity for other in moving + running)
 
+    def newest(self, slot_name: str, above: int) -> int:
+        """Give the greatest attempt of a slot here that is greater than this one, or 0."""
+        attempts = [other.attempt for other in self.there if other.slot_name == slot_name]
+        return max((attempt for attempt in attempts if attempt > above), default=0)
+
     def list_now(self) -> None:
         """Ask for a listing at the next occasion."""
         self._list_at = 0.0

@@ -99,6 +99,11 @@ def _allowed(_: Picture, ask: Ask, node: Node) -> str:
     return allows(ask.spec, node)
 
 
+def _refused(picture: Picture, ask: Ask, node: Node) -> str:
+    why = picture.refusal(ask.container, node)
+    return f"it cannot run there: {why}" if why else ""
+
+
 def _resources(picture: Picture, ask: Ask, node: Node) -> str:
     used = picture.used.get(node.name, _NOTHING)
     wants = ask.spec.resources
@@ -147,6 +152,7 @@ FILTERS: tuple[Callable[[Picture, Ask, Node], str], ...] = (
     _pinned,
     _home,
     _allowed,
+    _refused,
     _resources,
     _ports,
     _per_node,

@@ -109,8 +109,23 @@ def deploy_accepted(picture: Indexed, record: Record, event: DeployAccepted) -> 
         service.wanted = name in event.spec.services
         service.cause, service.changed_at = record.as_cause(), record.time
         _forget_ends(service)
+        _try_at_once(service, record)
         picture.touch(app.name, name)
+    for node in picture.nodes.values():
+        for name in [name for name in node.refusals if name.startswith(f"{app.name}/")]:
+            del node.refusals[name]
     forget_specs(app)
+
+
+def _try_at_once(service: Service, record: Record) -> None:
+    """End the back-off of what is to run unchanged: who deploys again may have mended the world."""
+    for slot in service.slots.values():
+        slot.streak = 0
+        waiting = slot.container
+        if waiting is None or waiting.phase != "requested" or waiting.digest != service.digest:
+            continue
+        if waiting.not_before > record.time:
+            waiting.not_before, waiting.cause = 0.0, record.as_cause()
 
 
 def _forget_ends(service: Service) -> None:

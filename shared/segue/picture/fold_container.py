@@ -22,6 +22,7 @@ from segue.events.container import (
     ContainerUnhealthy,
     ContainerUnplaceable,
 )
+from segue.events.node import Held
 from segue.picture.indexed import Indexed
 from segue.picture.state import RANK, UP, Container, Phase, Slot
 
@@ -101,6 +102,7 @@ def assigned(picture: Indexed, record: Record, event: ContainerAssigned) -> None
     container.phase, container.node = "assigned", event.node
     container.cause, container.assigned_at, container.refused = record.as_cause(), record.time, []
     picture.occupy(container)
+    _adopt_older(picture, record, event)
     slot = picture.slot(event.app, event.service, event.slot)
     spec = picture.spec(container)
     if slot is not None and slot.container is container and spec and spec.local_volumes:
@@ -204,6 +206,8 @@ def failed(picture: Indexed, record: Record, event: ContainerFailed) -> None:
     if node is not None and not container.retired:
         name = f"{event.app}/{event.service}"
         node.failures[name] = [*node.failures.get(name, [])[-NODE_FAILURES_KEPT + 1 :], record.time]
+        if event.final and event.reason != "image":  # A registry may yet have what it lacked.
+            node.refusals[name] = container.digest, event.message or event.reason
 
 
 def finished(picture: Indexed, record: Record, event: ContainerFinished) -> None:
@@ -275,7 +279,7 @@ def retired(picture: Indexed, record: Record, event: ContainerRetired) -> None:
     A retirement that does not name its node was decided before the assignment was seen: the node's
     runner does not read it, so it counts for nothing and is decided again.
     """
-    container = picture.container(event.app, event.service, event.slot, event.attempt)
+    container = _known(picture, record, event)
     if container is None or container.retired or container.ended:
         return
     if event.node != (container.node or NOWHERE):
@@ -298,12 +302,64 @@ def retired(picture: Indexed, record: Record, event: ContainerRetired) -> None:
             slot.container = slot.leaving.pop(revived.attempt)
 
 
+def _adopt(picture: Indexed, record: Record, slot: Slot, held: Held, node: str) -> Container:
+    """Know from now on a container that until now only its node did: it is to leave."""
+    made = Container(
+        app=held.app,
+        service=held.service,
+        slot=held.slot,
+        attempt=held.attempt,
+        revision=0,
+        digest="",
+        cause=record.as_cause(),
+        phase="started",
+        node=node,
+        engine_id=held.engine_id,
+        adopted=True,
+    )
+    slot.attempt = max(slot.attempt, made.attempt)
+    slot.leaving[made.attempt] = made
+    picture.occupy(made)
+    del picture.strangers(held.app, held.service, held.slot)[node]
+    return made
+
+
+def _adopt_older(picture: Indexed, record: Record, event: ContainerAssigned) -> None:
+    """Know what runs of a slot from before its log, now that another takes its place."""
+    slot = _slot(picture, event)
+    for node, held in list(picture.strangers(event.app, event.service, event.slot).items()):
+        if slot is not None and held.running and held.attempt < event.attempt:
+            _adopt(picture, record, slot, held, node)
+
+
+def _known(picture: Indexed, record: Record, event: ContainerRetired) -> Container | None:
+    """Find a container that is retired: its runner may not have read what took its place."""
+    known = picture.container(event.app, event.service, event.slot, event.attempt)
+    slot = _slot(picture, event)
+    held = picture.strangers(event.app, event.service, event.slot).get(event.node)
+    if known is not None or slot is None or held is None or held.attempt != event.attempt:
+        return known
+    return _adopt(picture, record, slot, held, event.node)
+
+
+def forget(picture: Indexed, container: Container) -> None:
+    """Take out a container that was adopted and is gone without a word."""
+    picture.vacate(container)
+    slot = picture.slot(container.app, container.service, container.slot)
+    if slot is not None:
+        slot.leaving.pop(container.attempt, None)
+    picture.touch(container.app, container.service)
+
+
 def revivable(picture: Indexed, slot: Slot) -> Container | None:
     """Find the container that still runs though it had been given up: its node came back."""
     alive = [
         container
         for container in slot.leaving.values()
-        if container.phase in UP and not container.retired and not picture.is_gone(container)
+        if container.phase in UP
+        and not container.retired
+        and not container.absent
+        and not picture.is_gone(container)
     ]
     return max(alive, key=lambda container: container.attempt, default=None)
 

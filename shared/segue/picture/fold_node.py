@@ -1,7 +1,8 @@
 """Fold what happens to nodes.
 
 A verdict on a node says nothing about its containers' own state: that a container on a lost node
-counts as gone is derived (`Picture.is_gone`), so a node's return needs no repair.
+counts as gone is derived (`Picture.is_gone`), so a node's return needs no repair. What a joining
+node has says which of them may go on, and which there are that the log does not know.
 """
 
 from collections.abc import Callable
@@ -21,8 +22,9 @@ from segue.events.node import (
     NodeSuspected,
     NodeUncordoned,
 )
+from segue.picture import fold_container
 from segue.picture.indexed import Indexed
-from segue.picture.state import Node
+from segue.picture.state import UP, Node
 
 IMAGES_KEPT = 300
 
@@ -35,8 +37,27 @@ def joined(picture: Indexed, record: Record, event: NodeJoined) -> None:
         picture.nodes[event.node] = node
     node.facts, node.joined_seq, node.joined_at = event, record.sequence, record.time
     node.images = dict.fromkeys(event.images)
-    node.degraded = ""
+    node.degraded, node.refusals = "", {}
+    _compare(picture, event)
     _judge(picture, record, node, "up")
+
+
+def _compare(picture: Indexed, event: NodeJoined) -> None:
+    """Note what the node runs no more, and what it has that the log does not know."""
+    running = {(h.app, h.service, h.slot, h.attempt) for h in event.inventory if h.running}
+    for key, container in list(picture.on_node.get(event.node, {}).items()):
+        container.absent = container.phase in UP and key not in running
+        if container.absent and container.adopted:
+            fold_container.forget(picture, container)  # Its runner never knew it.
+    for strangers in picture.state.strangers.values():
+        strangers.pop(event.node, None)
+    for held in sorted(event.inventory, key=lambda held: held.attempt):
+        slot = picture.slot(held.app, held.service, held.slot)
+        greatest = slot.attempt if slot is not None else 0
+        known = picture.container(held.app, held.service, held.slot, held.attempt)
+        if known is None and (held.running or held.attempt > greatest):
+            name = f"{held.app}/{held.service}.{held.slot}"
+            picture.state.strangers.setdefault(name, {})[event.node] = held
 
 
 def _judge(picture: Indexed, record: Record, node: Node, phase: Any) -> None:
@@ -78,11 +99,15 @@ def returned(picture: Indexed, record: Record, event: NodeReturned) -> None:
 
 
 def degraded(picture: Indexed, record: Record, event: NodeDegraded) -> None:
-    """Note that its engine is of no use now."""
+    """Note that its engine is of no use now, also of a node that for that reason never joined."""
     node = picture.nodes.get(event.node)
-    if node is not None:
-        node.degraded = event.reason or "unknown"
-        _fitness_changed(picture, record, node)
+    if node is None:
+        nothing = NodeJoined(node=event.node, session="", cpu_millicores=0, memory_bytes=0)
+        node = Node(name=event.node, facts=nothing, cause=record.as_cause(), phase="lost")
+        node.changed_at = record.time
+        picture.nodes[event.node] = node
+    node.degraded = event.reason or "unknown"
+    _fitness_changed(picture, record, node)
 
 
 def recovered(picture: Indexed, record: Record, event: NodeRecovered) -> None:

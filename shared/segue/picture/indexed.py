@@ -4,6 +4,7 @@ The indexes (who waits for a node, who is on which node, what was touched) follo
 Only `segue.picture.fold_*` changes any of it.
 """
 
+from segue.events.node import Held
 from segue.picture.state import ENDED, App, Container, Leader, Node, Service, Slot, State
 from segue.spec import AppSpec, Resources, ServiceSpec
 
@@ -89,6 +90,22 @@ class Indexed:
             return False
         node = self.state.nodes.get(container.node)
         return node is not None and node.phase == "lost"
+
+    def strangers(self, app: str, service: str, slot: int) -> dict[str, Held]:
+        """Give what nodes have of a slot although the log does not know it, by node."""
+        return self.state.strangers.get(f"{app}/{service}.{slot}", {})
+
+    def greatest_attempt(self, app: str, service: str, slot: Slot) -> int:
+        """Give the greatest attempt of a slot, be it in the log or only on a node."""
+        there = self.strangers(app, service, slot.number).values()
+        return max([slot.attempt, *(held.attempt for held in there)])
+
+    @staticmethod
+    def refusal(container: Container, node: Node) -> str:
+        """Say why the node has found that it cannot run such a container, or nothing."""
+        name = f"{container.app}/{container.service}"
+        digest, words = node.refusals.get(name, ("", ""))
+        return words if digest == container.digest else ""
 
     # Indexes.
 

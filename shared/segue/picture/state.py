@@ -10,7 +10,7 @@ import msgspec
 
 from segue.envelope import Cause
 from segue.events.container import Refusal
-from segue.events.node import NodeJoined
+from segue.events.node import Held, NodeJoined
 from segue.spec import AppSpec, ServiceSpec
 
 Phase = Literal[
@@ -62,6 +62,8 @@ class Container(msgspec.Struct, omit_defaults=True):
     started_at: float = 0.0
     healthy_at: float = 0.0  # Since when it is healthy without a break.
     ended_at: float = 0.0
+    absent: bool = False  # Its node has joined since, and does not run it.
+    adopted: bool = False  # Known only from what its node had when it joined.
 
     @property
     def ended(self) -> bool:
@@ -149,6 +151,7 @@ class Node(msgspec.Struct, omit_defaults=True):
     lost_seq: int = 0
     images: dict[str, None] = {}
     failures: dict[str, list[float]] = {}  # By "app/service": when, newest last, at most 10.
+    refusals: dict[str, tuple[str, str]] = {}  # By "app/service": the digest it cannot run, why.
 
     @property
     def usable(self) -> bool:
@@ -188,3 +191,4 @@ class State(msgspec.Struct, omit_defaults=True):
     requests: dict[str, Request] = {}  # By the event's key.
     answered: dict[str, None] = {}  # Keys of the last requests that were answered.
     unreadable: dict[int, tuple[str, str]] = {}  # Sequence: subject, reason.
+    strangers: dict[str, dict[str, Held]] = {}  # By slot and node: what the log does not know.

@@ -22,7 +22,7 @@ from segue.events.container import (
     NodeContainerEvent,
 )
 from segue.events.deploy import DeployAccepted, RemovalAccepted, RemovalCompleted
-from segue.events.node import NodeEvent, NodeJoined
+from segue.events.node import Held, NodeEvent, NodeJoined
 from segue.ids import derived
 from segue.picture import UP, Container, Picture
 from segue.picture.indexed import Key
@@ -66,8 +66,13 @@ class Host:
         """Give what it would say, after doing what it would do."""
         me = self.picture.nodes.get(self.name)
         if me is None or me.phase in ("lost", "left") or me.facts.session != self._session:
+            inventory = [Held(*key, running=key not in self.ended) for key in sorted(self.held)]
             event: NodeJoined = joined(
-                self.name, session=self._session, lost_seq=self.lost_seq, **self.facts
+                self.name,
+                session=self._session,
+                lost_seq=self.lost_seq,
+                inventory=inventory,
+                **self.facts,
             )
             return [(event, None)]
         ordered = list(self.picture.on_node.get(self.name, {}).values())
