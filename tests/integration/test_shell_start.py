@@ -52,7 +52,7 @@ async def followed(bus: Bus, at: int) -> Pump:
 async def save(bus: Bus, at: int) -> None:
     """Keep a snapshot as a leader would that has read so far."""
     pump = await followed(bus, at)
-    await bus.put("snapshots", str(at), pump.core.picture.snapshot())
+    await bus.put("snapshots", str(at), pump.core.picture.snapshot(pump.machine.mark))
 
 
 async def exhaust(following: AsyncGenerator[Stretch, None]) -> None:

@@ -108,8 +108,8 @@ async def _beat(bus: Bus, node: str, session: str) -> None:
 async def _remember(memory: Memory, pump: Pump) -> None:
     while True:
         await anyio.sleep(REMEMBER_EVERY_S)
-        state = pump.core.picture.state
-        memory.keep(pump.machine.read_to, state.sequence, state.mark)
+        machine = pump.machine
+        memory.keep(machine.read_to, machine.core.picture.state.sequence, machine.mark)
 
 
 async def _leave(bus: Bus, core: NodeRunner, pump: Pump) -> None:

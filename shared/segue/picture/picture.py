@@ -53,13 +53,14 @@ class Picture(Indexed):
 
     # Snapshots.
 
-    def snapshot(self) -> bytes:
-        """Write the state, with the shape that can read it."""
-        return SHAPE + msgspec.json.encode(self.state)
+    def snapshot(self, mark: str = "") -> bytes:
+        """Write the state, with the shape that can read it and the last message's mark."""
+        return SHAPE + msgspec.json.encode(msgspec.structs.replace(self.state, mark=mark))
 
     def restore(self, data: bytes) -> None:
         """Read what `snapshot` wrote, or raise `msgspec.ValidationError` when it cannot be used."""
         self.state = _decoded(data, _STATE)
+        self.state.mark = ""
         self.pending, self.on_node, self.used, self.touched = {}, {}, {}, {}
         self._held = {}
         self.nodes_changed = True

@@ -182,7 +182,7 @@ class State(msgspec.Struct, omit_defaults=True):
     """All of it at one sequence."""
 
     sequence: int = 0
-    mark: str = ""  # Of the log's message at `sequence`: another history has another one there.
+    mark: str = ""  # Of the log's message at `sequence`: only in a snapshot, for `claim`.
     time: float = 0.0
     cluster: str = ""
     apps: dict[str, App] = {}

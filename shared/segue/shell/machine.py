@@ -52,6 +52,7 @@ class Machine:
         self.seen, self._decode = seen, decode
         self.source = f"/segue/{core.service}/{instance}"
         self.read_to = 0  # Everything that this follower can get up to here is folded.
+        self.mark = ""  # Of the last message that is folded.
         self.target: int | None = None  # Caught up once `read_to` reaches it.
         self.term: int | None = None
         self.newest_term = 0
@@ -93,10 +94,11 @@ class Machine:
 
     def restore(self, snapshot: bytes, cluster: str) -> None:
         """Start from this cluster's snapshot, or raise `msgspec.ValidationError` unchanged."""
-        named = claim(snapshot).cluster
-        if named not in ("", cluster):
-            raise msgspec.ValidationError(f"the snapshot is of cluster {named}")
+        said = claim(snapshot)
+        if said.cluster not in ("", cluster):
+            raise msgspec.ValidationError(f"the snapshot is of cluster {said.cluster}")
         self.core.picture.restore(snapshot)
+        self.mark = said.mark
         self.read_to = self._saved_at_sequence = self.core.picture.state.sequence
         leader = self.core.picture.leaders.get(self.core.service)
         if leader is not None:
@@ -137,7 +139,7 @@ class Machine:
             self.read_to = max(self.read_to, stored.sequence)
         state = self.core.picture.state
         if batch and batch[-1].sequence == state.sequence:
-            state.mark = batch[-1].mark
+            self.mark = batch[-1].mark
         if batch and self.offset_s is not None:
             self.offset_s = max(self.offset_s, batch[-1].time - now)
         self._hold_until = 0.0
@@ -316,7 +318,7 @@ class Machine:
         news = self.read_to - self._saved_at_sequence
         if news >= SNAPSHOT_EVERY_EVENTS or (news and now - self._saved_at >= SNAPSHOT_EVERY_S):
             self._saved_at_sequence, self._saved_at = self.read_to, now
-            commands.append(Save(self.read_to, self.core.picture.snapshot()))
+            commands.append(Save(self.read_to, self.core.picture.snapshot(self.mark)))
 
     def _wake(self, at: float) -> None:
         self.wake_at = at if self.wake_at is None else min(self.wake_at, at)
