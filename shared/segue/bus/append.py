@@ -20,6 +20,7 @@ MESSAGE_BYTES_MAX = 1 << 20
 BATCH_MESSAGES_MAX = 1_000  # The server's own limit.
 BATCH_BYTES_MAX = 8 << 20
 _LOOKED_THROUGH_MAX = 512
+_LOOK_S = 1.0  # Nobody answers while the servers elect: the write is to be tried again soon.
 _WRONG_SEQUENCE = (10071, 10164)
 _DUPLICATE_INSIDE = 10201
 # Too large, another stream's subject, no batches: trying again cannot help. All else may pass.
@@ -60,7 +61,9 @@ class Writer:
     async def _unheard(self, messages: Sequence[Message], why: str) -> Outcome:
         """Tell a subject that is not the log's from a log that is not there just now."""
         try:
-            info = await call(self._connection, f"STREAM.INFO.{EVENTS}", None, StreamInfo)
+            info = await call(
+                self._connection, f"STREAM.INFO.{EVENTS}", None, StreamInfo, timeout_s=_LOOK_S
+            )
         except BusError:
             return Outcome("unknown", reason=why)
         taken = info.config["subjects"]
