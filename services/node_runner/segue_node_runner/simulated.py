@@ -128,7 +128,7 @@ class SimulatedEngine:
             return
         self.images[effect.runs.image] = None
         identity = effect.identity
-        adopted = identity in self.there
+        adopted = identity in self.there and self.there[identity].cluster == effect.cluster
         if not adopted and not self._make(effect):
             conflict = news.StartFailed(
                 identity=identity, step="create", kind="conflict", message="the name is taken"
@@ -240,7 +240,8 @@ class SimulatedEngine:
         if self.frozen or self.away:
             self._tell(news.ListFailed("no answer", effect.number))
         else:
-            self._tell(news.Inventory(list(self.there.values()), number=effect.number))
+            ours = [found for found in self.there.values() if found.cluster == effect.cluster]
+            self._tell(news.Inventory(ours, number=effect.number))
 
     def _examine(self, effect: Examine) -> None:
         found = self.there.get(effect.identity)

@@ -38,6 +38,22 @@ class SimLog:
                 self._store(message, now)
         return Outcome("stored", len(self.stored))
 
+    def look(self, messages: Sequence[Message], fence: Fence | None) -> Outcome:
+        """Find out what a refusal means, as a writer does that was told of a wrong sequence."""
+        if fence is not None and self.last_on.get(fence.subject, 0) == fence.sequence:
+            return Outcome("unknown", reason="another write with this fence is under way")
+        found = [self.ids.get(message.id, (0, 0.0))[0] for message in messages]
+        if all(found):
+            return Outcome("stored", max(found), duplicate=True)
+        return Outcome("refused", reason="wrong last sequence")
+
+    def rewind(self, cluster: str, upto: int) -> None:
+        """Become the log of a cluster that holds the first messages of this one and no more."""
+        self.cluster = cluster
+        del self.stored[upto:]
+        self.ids = {one: at for one, at in self.ids.items() if at[0] <= upto}
+        self.last_on = {stored.subject: stored.sequence for stored in self.stored}
+
     def _known(self, event_id: str, now: float) -> int:
         sequence, time = self.ids.get(event_id, (0, 0.0))
         return sequence if sequence and now - time <= DEDUP_WINDOW_S else 0

@@ -17,15 +17,28 @@ from segue.testing.world.mistakes import MISTAKES
 from segue.testing.world.run import Plan, Result, World
 
 SHOWN = 5
+SIZES = ((5, 20), (100, 1_000))  # Of which `--ratio` tells how fast time goes: nodes, slots.
+RATIO_S, ASKED = 20.0, 6
 # What a thousand seeds must reach, or a check checks nothing.
 MARKS = (
     "ack.lost",
+    "ack.unheard",
     "babble",
     "bus.returned",
+    "collision.refused",
+    "collision.unknown",
+    "container.left_over",
     "core.doubled",
     "core.lost",
+    "fault.cut_in",
+    "fault.cut_out",
+    "fault.store_lost",
+    "fault.store_restored",
     "fenced",
+    "log.regrown",
+    "log.replaced",
     "node.lost",
+    "node.refuses",
     "rejoin",
     "snapshot.restored",
     "snapshot.saved",
@@ -71,7 +84,10 @@ def main() -> int:
     flags.add_argument("--nodes", type=int, default=Plan().nodes)
     flags.add_argument("--slots", type=int, default=Plan().slots, help="about how many an app has")
     flags.add_argument("--mistake", choices=sorted(MISTAKES), default="", help="plant it")
+    flags.add_argument("--ratio", action="store_true", help="print how fast time goes, and end")
     asked = flags.parse_args()
+    if asked.ratio:
+        return ratios()
     plan = Plan(nodes=asked.nodes, slots=asked.slots)
     first, count = (asked.first, asked.seeds) if asked.seed is None else (asked.seed, 1)
     work = [(seed, plan, asked.mistake) for seed in range(first, first + count)]
@@ -79,6 +95,19 @@ def main() -> int:
     with multiprocessing.Pool(min(asked.jobs, count)) as pool:
         played = list(pool.imap_unordered(_play, work, chunksize=4))
     return report(played, time.perf_counter() - begun)
+
+
+def ratios() -> int:
+    """Print virtual against processor time of one thread, for clusters of two sizes."""
+    for nodes, slots in SIZES:
+        world = World(0, Plan(nodes=nodes, slots=slots))
+        for _ in range(ASKED):
+            world.sim.at(world.sim.between(0.5, RATIO_S / 2), world.people.ask)
+        begun = time.process_time()
+        world.sim.run(RATIO_S)
+        ratio = RATIO_S / (time.process_time() - begun)
+        print(f"{nodes} nodes, up to {slots} slots an app: {ratio:,.0f} x real time")
+    return 0
 
 
 def report(played: list[Played], took_s: float) -> int:

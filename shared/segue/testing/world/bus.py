@@ -2,21 +2,22 @@
 
 A write may be stored though its answer is lost, or stored late, after its writer has given up
 waiting. While the servers elect a leader nothing is stored, but core messages flow; while they are
-down nothing flows at all. Followers lag, each in its own way, and are never out of order.
+down nothing flows at all. The store may be lost, or come back older than it was. Followers lag,
+each in its own way, and are never out of order.
 """
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from segue.log import Fence, Head, Message, Outcome, Stored
 from segue.testing.simlog import SimLog
 from segue.testing.world.sim import Sim
+from segue.testing.world.writes import Write
 
 EPOCH_S = 1_000_000_000.0  # The log's clock at the beginning.
-WRITE_TIMEOUT_S = 5.0
 
 
 class Trouble(msgspec.Struct):
@@ -29,6 +30,9 @@ class Trouble(msgspec.Struct):
     core_doubled: float = 0.0
     slow: float = 0.0  # A message takes up to a second instead of milliseconds.
     lag: float = 0.0  # A delivery to a follower waits up to two seconds.
+
+
+Way = Literal["both", "in", "out"]  # What a cut wire does not carry, seen from the host.
 
 
 class Client(Protocol):
@@ -55,6 +59,9 @@ class Client(Protocol):
     def position(self) -> int:
         """How far it has read."""
 
+    def restarted(self) -> None:
+        """A person restarts it."""
+
     def told(self, subject: str, data: bytes) -> None:
         """A core message arrived."""
 
@@ -68,8 +75,14 @@ class SimBus:
     def __init__(self, sim: Sim) -> None:
         self.sim, self.log, self.trouble = sim, SimLog(), Trouble()
         self.clients: dict[str, Client] = {}
-        self.cut: dict[str, None] = {}  # Hosts without a wire.
+        self.cut: dict[str, Way] = {}  # Hosts whose wire does not carry that way.
         self.down = self.electing = False
+        self.replicated = False  # Three servers that agree on every write.
+        self.under_way: dict[str, None] = {}  # Fences of writes not agreed on yet.
+        self.stores = 0  # How often the store was replaced.
+        self.stale: dict[str, int] = {}  # Processes that have not seen it yet: which time it was.
+        self.kept = 0  # How much of the log before is in the store: 0 when it was lost.
+        self.replaced: Callable[[], None] = lambda: None  # Called when the store was.
         self.snapshots: dict[int, bytes] = {}
         self.late: dict[str, None] = {}  # Ids of messages that were kept on the way.
         self.returned: Callable[[float], None] = lambda _: None  # Told how long it was down.
@@ -84,8 +97,16 @@ class SimBus:
         return EPOCH_S + self.sim.now
 
     def reaches(self, host: str) -> bool:
-        """Tell whether a host has a way to the servers."""
+        """Tell whether a host has a way to the servers and back."""
         return not self.down and host not in self.cut
+
+    def speaks(self, host: str) -> bool:
+        """Tell whether what a host says gets to the servers."""
+        return not self.down and self.cut.get(host, "in") == "in"
+
+    def hears(self, host: str) -> bool:
+        """Tell whether what the servers say gets to a host."""
+        return not self.down and self.cut.get(host, "out") == "out"
 
     def join(self, client: Client) -> None:
         """Connect a process, or let it try until it can."""
@@ -105,18 +126,40 @@ class SimBus:
         if not self.reaches(client.host) or self.electing:
             self.sim.at(self.sim.between(0.2, 0.8), self._online, name)
             return
-        client.online(self.log.head(self.time))
+        head = self.log.head(self.time)
+        if self.stale.pop(name, 0) and 0 < self.kept < client.position() <= head.last:
+            # Its follower finds another message where it has read its last (`segue.bus.follow`).
+            self.sim.mark("log.regrown")
+            client.restarted()
+            return
+        client.online(head)
         self._schedule(name)
 
-    def set_cut(self, host: str, *, cut: bool) -> None:
-        """Cut or mend a host's wire. The servers' and clients' pings notice after a while."""
+    def set_cut(self, host: str, *, cut: bool, way: Way = "both") -> None:
+        """Cut or mend a host's wire. The servers' and clients' pings notice after a while.
+
+        A wire that carries one way only is closed then: it carries no answer to a ping.
+        """
         if cut:
-            self.cut[host] = None
+            self.cut[host] = way
+            self.sim.at(self.sim.between(2, 6), self._close, host)
         else:
             self.cut.pop(host, None)
         for client in list(self.clients.values()):
             if client.host == host:
                 self.sim.at(self.sim.between(2, 6), self._notice, client.name)
+
+    def _close(self, host: str) -> None:
+        if host in self.cut:
+            self.cut[host] = "both"
+
+    def replace(self, cluster: str, upto: int) -> None:
+        """Replace the store by one of which only the first messages are the same."""
+        self.log.rewind(cluster, upto)
+        self.stores += 1
+        self.stale, self.kept = dict.fromkeys(self.clients, self.stores), upto
+        self.snapshots = {at: data for at, data in self.snapshots.items() if at <= upto}
+        self.replaced()
 
     def set_down(self, *, down: bool) -> None:
         """Stop or start the servers."""
@@ -144,39 +187,10 @@ class SimBus:
         self, client: Client, number: int, messages: list[Message], fence: Fence | None
     ) -> None:
         """Take a write on its way; the answer comes through `answered`, at the latest in time."""
-        sim, open_, run = self.sim, [True], client.run
+        Write(self, client, number, messages, fence).send()
 
-        def answer(outcome: Outcome) -> None:
-            if open_ and client.name in self.clients and client.run == run:
-                open_.clear()
-                client.answered(number, outcome)
-
-        def arrive() -> None:
-            if not self.reaches(client.host) or self.electing:
-                if sim.chance(0.3):  # Kept on the way: stored when nobody expects it any more.
-                    sim.mark("write.late")
-                    self.late.update(dict.fromkeys(message.id for message in messages))
-                    sim.at(sim.between(0.2, 8), arrive)
-                return
-            outcome = self.log.append(messages, fence, self.time)
-            sim.mark(f"write.{outcome.kind}")
-            self._news()
-            if sim.chance(self.trouble.ack_lost):
-                sim.mark("ack.lost")
-                return
-            sim.at(self._delay(), answer, outcome)
-
-        sim.at(WRITE_TIMEOUT_S, answer, Outcome("unknown", reason="no answer"))
-        if sim.chance(self.trouble.write_lost):
-            sim.mark("write.lost")
-            return
-        late = sim.chance(self.trouble.write_late)
-        if late:
-            sim.mark("write.late")
-            self.late.update(dict.fromkeys(message.id for message in messages))
-        sim.at(sim.between(1, 12) if late else self._delay(), arrive)
-
-    def _delay(self) -> float:
+    def delay(self) -> float:
+        """Draw how long a message takes."""
         if self.sim.chance(self.trouble.slow):
             return self.sim.between(0.02, 1.0)
         return self.sim.between(0.0002, 0.003)
@@ -187,9 +201,10 @@ class SimBus:
             self.sim.at(0.5, self.say, messages)
             return
         self.log.append(messages, None, self.time)
-        self._news()
+        self.news()
 
-    def _news(self) -> None:
+    def news(self) -> None:
+        """Tell everyone that the log may have grown."""
         self.grown()
         for name in self.clients:
             self._schedule(name)
@@ -198,12 +213,12 @@ class SimBus:
         if not self._due.get(name):
             self._due[name] = True
             lags = self.sim.chance(self.trouble.lag)
-            self.sim.at(self.sim.between(0.1, 2) if lags else self._delay(), self._deliver, name)
+            self.sim.at(self.sim.between(0.1, 2) if lags else self.delay(), self._deliver, name)
 
     def _deliver(self, name: str) -> None:
         self._due[name] = False
         client = self.clients.get(name)
-        if client is None or not self.reaches(client.host):
+        if client is None or name in self.stale or not self.hears(client.host):
             return
         position = client.position()
         end = len(self.log.stored)
@@ -220,7 +235,7 @@ class SimBus:
 
     def tell(self, host: str, subject: str, data: bytes) -> None:
         """Pass a core message on to everyone who listens, if it gets there."""
-        if not self.reaches(host):
+        if not self.speaks(host):
             return
         for name in self._hearers(subject):
             if self.sim.chance(self.trouble.core_lost):
@@ -231,7 +246,7 @@ class SimBus:
                 self.sim.mark("core.doubled")
                 times = 2
             for _ in range(times):
-                self.sim.at(self._delay(), self._told, name, subject, data)
+                self.sim.at(self.delay(), self._told, name, subject, data)
 
     def _hearers(self, subject: str) -> list[str]:
         names = self._heard_by.get(subject)
@@ -245,7 +260,7 @@ class SimBus:
 
     def _told(self, name: str, subject: str, data: bytes) -> None:
         client = self.clients.get(name)
-        if client is not None and self.reaches(client.host):
+        if client is not None and self.hears(client.host):
             client.told(subject, data)
 
 

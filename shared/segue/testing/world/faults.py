@@ -5,10 +5,12 @@ Every fault ends by itself; `heal` ends those that last. After it nothing breaks
 
 from collections.abc import Callable
 
-from segue.testing.world.bus import Trouble
+from segue.testing.world.bus import Trouble, Way
 from segue.testing.world.hosts import Cluster, Host
 from segue.testing.world.process import Process
 from segue.testing.world.sim import Sim
+
+STORE_SHARE = 0.1  # In this share of the runs the store is lost, or comes back older.
 
 
 class Faults:
@@ -21,6 +23,8 @@ class Faults:
             self._kill,
             self._freeze,
             self._cut,
+            self._cut_in,
+            self._cut_out,
             self._bus_down,
             self._election,
             self._engine_away,
@@ -44,6 +48,10 @@ class Faults:
             host.engine.manner.start_fails = dice(0, 0.05)
             host.engine.manner.start_dies = dice(0, 0.1)
             host.engine.manner.late = dice(0, 0.05)
+        cluster.bus.replicated = sim.chance(0.5)
+        for accident in (self._store_lost, self._store_restored):
+            if sim.chance(STORE_SHARE):
+                sim.at(dice(10, 45), self._store, accident)
         self._next()
 
     def _next(self) -> None:
@@ -108,9 +116,18 @@ class Faults:
         self.sim.at(self.sim.between(0.5, 10), thaw)
 
     def _cut(self) -> None:
+        self._cut_wire("both")
+
+    def _cut_in(self) -> None:
+        self._cut_wire("in")
+
+    def _cut_out(self) -> None:
+        self._cut_wire("out")
+
+    def _cut_wire(self, way: Way) -> None:
         hosts = [*(host.name for host in self.cluster.hosts), "control-0", "control-1"]
         name = self.sim.random.choice(hosts)
-        self.cluster.bus.set_cut(name, cut=True)
+        self.cluster.bus.set_cut(name, cut=True, way=way)
 
         def mend() -> None:
             if name in self.cluster.bus.cut:
@@ -181,3 +198,17 @@ class Faults:
         if host.powered:
             host.lose_power()
             self.sim.at(self.sim.between(3, 30), host.power_on)
+
+    def _store(self, accident: Callable[[], None]) -> None:
+        """Let the servers go away and come back with another store."""
+        self.sim.mark(f"fault.{accident.__name__.lstrip('_')}")
+        self._bus_down()
+        accident()
+
+    def _store_lost(self) -> None:
+        bus = self.cluster.bus
+        bus.replace(f"sim-{bus.stores + 1}", 0)
+
+    def _store_restored(self) -> None:
+        bus = self.cluster.bus
+        bus.replace(bus.log.cluster, int(len(bus.log.stored) * self.sim.between(0.2, 0.98)))

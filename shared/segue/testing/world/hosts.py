@@ -10,16 +10,23 @@ from typing import Any
 import msgspec
 from segue_deployer.core import Deployer
 from segue_health_monitor.core import HealthMonitor
+from segue_node_runner import news
 from segue_node_runner.core import NodeRunner, follows
 from segue_node_runner.effects import GiveWay
+from segue_node_runner.labels import Identity
 from segue_node_runner.simulated import Manner, SimulatedEngine
 from segue_scheduler.core import Scheduler
 
 from segue.beats import NODE_BEAT_EVERY_S, NODE_BEATS, NodeBeat
+from segue.log import Head
+from segue.picture import Picture
+from segue.shell.errors import LogReplacedError
 from segue.testing.world.bus import EPOCH_S, SimBus
 from segue.testing.world.process import Decoded, Process
 from segue.testing.world.sim import Sim
 
+REMEMBER_EVERY_S = 5.0
+NOBODY = Identity("", "", 0, 0)
 _NODE_BEAT = msgspec.json.Decoder(NodeBeat)
 
 
@@ -42,8 +49,11 @@ class Host:
             subjects=follows(name),
             perform=self._perform,
         )
-        self.engine.hear = self.runner.hear
+        self.memory: dict[str, int] = {}  # Cluster: how far its log had been read.
+        self.runner.before_following = self._check_memory
+        self.engine.hear = self._hear
         self.sim.at(sim.between(0, NODE_BEAT_EVERY_S), self._beat)
+        self.sim.at(sim.between(0, REMEMBER_EVERY_S), self._remember)
         self.begin()
 
     def _core(self) -> NodeRunner:
@@ -60,6 +70,46 @@ class Host:
             return
         self.before(self, effect)
         self.engine.perform(effect)
+
+    def _hear(self, said: Any) -> None:
+        """Pass on what the engine says; of another cluster's containers it is asked for nothing."""
+        found = self.engine.there.get(getattr(said, "identity", None) or NOBODY)
+        foreign = found is not None and found.cluster != self.bus.log.cluster
+        if not (foreign and isinstance(said, news.Died | news.HealthChanged)):
+            self.runner.hear(said)
+
+    def _remember(self) -> None:
+        """Keep, over the runner's restarts, how far the log had come: `Memory` in production."""
+        self.sim.at(REMEMBER_EVERY_S, self._remember)
+        cluster = self.runner.core.picture.state.cluster
+        if self.runner.alive and not self.runner.frozen and cluster:
+            self.memory[cluster] = max(self.memory.get(cluster, 0), self.runner.position())
+
+    def _check_memory(self, _: Process, head: Head) -> None:
+        """Take no order from a log that is behind what was read of it, until a person agrees."""
+        if head.last < self.memory.get(head.cluster, 0):
+            self.sim.mark("node.refuses")
+            self.sim.at(self.sim.between(1, 15), self.memory.clear)
+            raise LogReplacedError("the log is behind what this node has read")
+
+    def ours(self) -> list[Identity]:
+        """Give what the engine has of the log's own cluster."""
+        cluster = self.bus.log.cluster
+        return [one for one, found in self.engine.there.items() if found.cluster == cluster]
+
+    def clear(self, picture: Picture, before: float) -> None:
+        """Remove, as a person does after the store was replaced, what the log knows nothing of."""
+        known = picture.on_node.get(self.name, {})
+        for identity, found in list(self.engine.there.items()):
+            key = (identity.app, identity.service, identity.slot, identity.attempt)
+            foreign = found.cluster != self.bus.log.cluster
+            ordered = known.get(key)
+            other = ordered is None or ordered.digest != found.digest
+            if foreign or (found.runs and other and found.started_at < before):
+                self.sim.mark("container.left_over")
+                del self.engine.there[identity]
+                self.engine.changed()
+                self.runner.hear(news.Gone(identity=identity, engine_id=found.engine_id))
 
     def _beat(self) -> None:
         self.sim.at(NODE_BEAT_EVERY_S, self._beat)
@@ -113,6 +163,12 @@ class Cluster:
             Host(sim, self.bus, self.decoded, f"n{n}", msgspec.structs.replace(manner or Manner()))
             for n in range(nodes)
         ]
+
+        for process in self.processes:
+            process.ended = self._ended
+
+    def _ended(self, process: Process) -> None:
+        self.sim.at(self.sim.between(0.5, 3), self.restart, process)
 
     @property
     def processes(self) -> list[Process]:

@@ -23,7 +23,7 @@ from segue_scheduler.core import Scheduler
 from segue.core import Decision
 from segue.envelope import Record
 from segue.events.container import ContainerAssigned, ContainerRetired
-from segue.log import Outcome
+from segue.log import Head, Outcome
 from segue.picture import fold_container
 from segue.shell.commands import Append
 from segue.shell.machine import Machine
@@ -258,6 +258,22 @@ def believes_blind_retirements(world: World) -> None:
     _fold_instead(world, ContainerRetired.type, fold)
 
 
+def goes_on_in_another_log(world: World) -> None:
+    """A process whose log was lost or restored older reads on in what is there now."""
+
+    def patch(process: Process) -> None:
+        machine = process.machine
+        connected = machine.connected
+
+        def trusting(head: Head, now: float, _: int | None = None) -> None:
+            machine.core.picture.state.cluster = head.cluster
+            connected(head, now, 0)
+
+        machine.connected = trusting
+
+    _each(world, patch)
+
+
 MISTAKES: dict[str, Plant] = {
     plant.__name__: plant
     for plant in (
@@ -274,5 +290,6 @@ MISTAKES: dict[str, Plant] = {
         two_answers_at_once,
         deaf_to_late_assignments,
         believes_blind_retirements,
+        goes_on_in_another_log,
     )
 }

@@ -13,6 +13,7 @@ from segue.core import Core
 from segue.envelope import Record, decode
 from segue.log import Head, Outcome, Stored
 from segue.shell.commands import Append, Beat, Note, Perform, Save, Say
+from segue.shell.errors import LogReplacedError
 from segue.shell.machine import Machine
 from segue.testing.world.bus import SimBus
 from segue.testing.world.sim import Sim
@@ -24,13 +25,15 @@ class Decoded:
     """Decode each message of one log once for all processes: the same code, called less often."""
 
     def __init__(self) -> None:
-        self._records: dict[int, Record] = {}
+        self._records: dict[int, tuple[Stored, Record]] = {}
 
     def __call__(self, stored: Stored) -> Record:
         """Give the message's record, or raise what `decode` raises."""
-        record = self._records.get(stored.sequence)
-        if record is None:
-            record = self._records[stored.sequence] = decode(stored)
+        known = self._records.get(stored.sequence)
+        if known is not None and known[0] is stored:  # Another store has others.
+            return known[1]
+        record = decode(stored)
+        self._records[stored.sequence] = (stored, record)
         return record
 
 
@@ -60,6 +63,8 @@ class Process:
         self.alive = self.frozen = False
         self.run = 0
         self.notes: list[Note] = []
+        self.before_following: Callable[[Process, Head], None] = lambda _, __: None
+        self.ended: Callable[[Process], None] = lambda _: None  # It has ended by itself.
         self.before_writing: Callable[[Process, Append], None] = lambda _, __: None
         self._waiting: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._wake_at: float | None = None
@@ -94,7 +99,7 @@ class Process:
         if self.bus.snapshots:
             self.sim.mark("snapshot.restored")
             self.machine.restore(self.bus.snapshots[max(self.bus.snapshots)], self.bus.log.cluster)
-        self._waiting, self._wake_at = [], None
+        self._waiting, self._wake_at, self._has_followed = [], None, False
         self._beats = f"beat.{self.core.service}."
         self.bus.join(self)
 
@@ -124,14 +129,28 @@ class Process:
 
     def online(self, head: Head) -> None:
         """The bus is there."""
-        if not self._held(self.online, head):
+        if self._held(self.online, head):
+            return
+        try:
+            if not self._has_followed:
+                self.before_following(self, head)
             self.machine.connected(head, self.clock)
-            self.pump()
+        except LogReplacedError:
+            self.sim.mark("log.replaced")
+            self.restarted()
+            return
+        self._has_followed = True
+        self.pump()
 
     def offline(self) -> None:
         """The bus is away."""
         if not self._held(self.offline):
             self.machine.away()
+
+    def restarted(self) -> None:
+        """End, for the supervisor to start it again."""
+        self.kill()
+        self.ended(self)
 
     def position(self) -> int:
         """How far it has read."""

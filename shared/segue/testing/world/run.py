@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 from segue_node_runner.effects import Start, Stop
 from segue_node_runner.inventory import Found
+from segue_node_runner.labels import Identity
 from segue_node_runner.simulated import Manner
 
 from segue.events.container import ContainerRetired
 from segue.picture import App, Picture
 from segue.shell.commands import Append
 from segue.spec import Resources
+from segue.testing.world.bus import EPOCH_S
 from segue.testing.world.faults import Faults
 from segue.testing.world.hosts import Cluster, Host
 from segue.testing.world.invariants import (
@@ -31,6 +33,8 @@ from segue.wants import at_hand
 
 BLIND_S = 1.5  # Beats come every half second; a verdict sooner is made of silence alone.
 DOUBLE_MOST_S = 90.0
+CLEARED_S = (5.0, 30.0)  # When in the calm a person removes what a replaced log left running.
+CROSSED_S = 30.0  # So long after it what was ordered before may still be started.
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -60,13 +64,15 @@ class World:
     def __init__(self, seed: int, plan: Plan = Plan()) -> None:  # noqa: B008 — it is frozen.
         self.sim, self.plan = Sim(seed), plan
         self.cluster = Cluster(self.sim, nodes=plan.nodes, manner=Manner())
-        self.checker = LogChecker(self.sim, self.cluster.decoded, self.cluster.bus.late)
+        self.checker = self._new_checker()
         names = [host.name for host in self.cluster.hosts]
         self.people = People(self.sim, self.cluster.bus, plan.slots, names)
         self._checked = 0
         self._double_since: dict[tuple[str, str, int], float] = {}
         self._snapshot = b""
         self.cluster.bus.grown = self._check_news
+        self._replaced_at = 0.0
+        self.cluster.bus.replaced = self._store_replaced
         self.cluster.bus.returned = self._bus_returned
         for process in self.cluster.control:
             process.before_writing = self._check_write
@@ -84,6 +90,9 @@ class World:
             self.sim.at(self.sim.between(0.5, self.plan.faults_s), self.people.ask)
         self.sim.run(self.plan.faults_s)
         faults.heal()
+        if self.cluster.bus.stores:
+            for after_s in CLEARED_S:
+                self.sim.at(after_s, self._clear_up)
         self.sim.run(self.plan.faults_s + self.plan.calm_s)
         self.check_end()
         self._mark_what_was_reached()
@@ -107,6 +116,23 @@ class World:
             isinstance(record.event, ContainerRetired) and record.event.reason == "superseded"
             for record in self.checker.records
         )
+
+    def _new_checker(self) -> LogChecker:
+        bus = self.cluster.bus
+        checker = LogChecker(self.sim, self.cluster.decoded, bus.late)
+        checker.picture.state.cluster, checker.replaced = bus.log.cluster, bus.stores > 0
+        return checker
+
+    def _store_replaced(self) -> None:
+        """Know only what is in the log now; what was told before counts no more."""
+        self.checker, self._checked, self._snapshot = self._new_checker(), 0, b""
+        self._replaced_at = self.sim.now
+        self._check_news()
+
+    def _clear_up(self) -> None:
+        before = EPOCH_S + self._replaced_at + CROSSED_S
+        for host in self.cluster.hosts:
+            host.clear(self.checker.picture, before)
 
     def _check_news(self) -> None:
         stored = self.cluster.bus.log.stored
@@ -137,9 +163,17 @@ class World:
         if isinstance(effect, Stop):
             problem = nothing_is_stopped_without_an_order(self.checker, effect)
         elif isinstance(effect, Start):
-            problem = an_older_attempt_is_never_started(host.engine.there, effect)
+            problem = an_older_attempt_is_never_started(self._known_on(host), effect)
         if problem:
             raise ViolationError(self.checker.story(type(effect).__name__, problem))
+
+    def _known_on(self, host: Host) -> list[Identity]:
+        """Give what a host has of the log's cluster; of a replaced log, what it put there."""
+        ours = host.ours()
+        if not self.cluster.bus.stores:
+            return ours
+        there = self.checker.picture.on_node.get(host.name, {})
+        return [one for one in ours if (one.app, one.service, one.slot, one.attempt) in there]
 
     def _check_doubles(self) -> None:
         """I2: a slot runs twice only for a while: a node that was given up may come back."""
@@ -250,7 +284,7 @@ def _filled(index: dict[Any, Any]) -> dict[Any, Any]:
 
 def _comparable(picture: Picture) -> dict[str, Any]:
     state: dict[str, Any] = msgspec.to_builtins(picture.state)
-    for part in ("sequence", "cluster", "time", "unreadable"):
+    for part in ("sequence", "cluster", "mark", "time", "unreadable"):
         state.pop(part, None)  # Who follows a part of the log, or none yet, has others.
     return state
 

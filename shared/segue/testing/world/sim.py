@@ -51,7 +51,7 @@ class Sim:
 
     def chance(self, share: float) -> bool:
         """Throw the dice: true in this share of the throws."""
-        return self._throw() < share
+        return share > 0.0 and self._throw() < share
 
     def between(self, low: float, high: float) -> float:
         """Draw evenly from a range."""
