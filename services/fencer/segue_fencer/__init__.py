@@ -1,0 +1,1 @@
+"""Kill what may run only once before its lease ends."""
