@@ -119,6 +119,10 @@ class ServiceSpec(Spec, frozen=True):
     networks: dict[str, NetworkRef] = {}  # By the network's key in the app.
     network_mode: str | None = None  # "none" or "host"; None: `networks`.
     labels: dict[str, str] = {}  # The service's own (deploy.labels).
+    strict: bool | None = None  # No slot ever runs twice; None: where its data are on one node.
+    min_available: int = 0  # So many slots stay up while others are moved …
+    min_available_percent: int = 0  # … and at least this share of them.
+    on_return: Literal["keep_newest", "keep_original"] = "keep_newest"  # Of two in one slot.
     container: dict[str, Any] = {}  # Fragment of the engine's create body, Config and HostConfig.
     extensions: dict[str, Any] = {}  # x-* keys, as written.
 
@@ -131,6 +135,15 @@ class ServiceSpec(Spec, frozen=True):
     def is_global(self) -> bool:
         """One slot on every node that its constraints allow."""
         return self.mode.startswith("global")
+
+    @property
+    def is_strict(self) -> bool:
+        """A slot of it never runs twice: the other is replaced only once it is surely dead."""
+        return bool(self.local_volumes) if self.strict is None else self.strict
+
+    def least_up(self, slots: int) -> int:
+        """Tell how many of so many slots stay up while others are moved."""
+        return max(self.min_available, -(-slots * self.min_available_percent // 100))
 
     @property
     def local_volumes(self) -> list[str]:
@@ -187,7 +200,8 @@ def digest(app: AppSpec, service: str) -> str:
     """Name what makes a slot of `service` differ from another: 12 hexadecimal digits.
 
     What only others act on is left out (scale, restart policy, dependencies, placement, labels of
-    the service, extensions, ports of the gateway): changing it replaces no container.
+    the service, how it is moved and kept, extensions, ports of the gateway): changing it replaces
+    no container.
     """
     spec = app.services[service]
     runs = msgspec.structs.replace(
@@ -197,6 +211,10 @@ def digest(app: AppSpec, service: str) -> str:
         depends_on={},
         placement=Placement(platform=spec.placement.platform),  # It chooses the image.
         labels={},
+        strict=None,
+        min_available=0,
+        min_available_percent=0,
+        on_return="keep_newest",
         extensions={},
         ports=[port for port in spec.ports if port.mode == "host"],
     )

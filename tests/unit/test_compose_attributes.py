@@ -57,6 +57,18 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"security_opt": ["seccomp=./p.json"]}, "security_opt[0]", "the profile './p.json' is a file"),
     ({"extra_hosts": ["lonely"]}, "extra_hosts[0]", "'lonely' is no host with an address"),
     ({"extra_hosts": 5}, "extra_hosts", "must be a mapping or a list of HOST=ADDRESS"),
+    (
+        {"x-segue": {"singelton": True}},
+        "x-segue.singelton",
+        "unknown key",
+    ),
+    ({"x-segue": {"x-mine": 1}}, "x-segue.x-mine", "unknown key"),
+    ({"x-segue": ["singleton"]}, "x-segue", "must be a mapping, is a list"),
+    ({"x-segue": {"singleton": "perhaps"}}, "x-segue.singleton", "'perhaps' is neither"),
+    ({"x-segue": {"min_available": "120%"}}, "x-segue.min_available", "'120%' is no share"),
+    ({"x-segue": {"min_available": "x"}}, "x-segue.min_available", "'x' is not a whole number"),
+    ({"x-segue": {"min_available": -1}}, "x-segue.min_available", "-1 is out of bounds"),
+    ({"x-segue": {"on_return": "both"}}, "x-segue.on_return", "'both' is not known"),
     ({"cpus": "half"}, "cpus", "'half' is not a number such as 0.5"),
     ({"cpus": "0.001"}, "cpus", "0.001 CPUs are too few"),
     ({"cpuset": "all"}, "cpuset", "'all' is not a set of CPUs such as 0-3,5"),
@@ -283,4 +295,29 @@ SECTIONS = {
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_table_has_every_attribute_of_the_specification(section: str) -> None:
-    assert sorted(TABLE[section]) == sorted(SECTIONS[section].split())
+    specified = [key for key in TABLE[section] if key != "x-segue"]
+    assert sorted(specified) == sorted(SECTIONS[section].split())
+
+
+def test_segues_own_keys_become_fields_that_cores_decide_on() -> None:
+    keys = {"singleton": "true", "min_available": " 50 %", "on_return": "keep_original"}
+    found = converted({"x-segue": keys})
+    assert found.spec is not None
+    web = found.spec.services["web"]
+    assert (web.strict, web.on_return) == (True, "keep_original")
+    assert (web.min_available, web.min_available_percent) == (0, 50)
+    assert web.extensions == {}
+    again = convert(found.canonical, app="shop")
+    assert (again.spec, again.canonical) == (found.spec, found.canonical)
+
+
+def test_an_unknown_key_of_segues_own_is_answered_with_those_there_are() -> None:
+    (problem,) = converted({"x-segue": {"singelton": True, "min_available": 1}}).problems
+    assert problem.where == "services.web.x-segue.singelton"
+    assert problem.hint == "known are singleton, min_available, on_return"
+
+
+def test_how_many_stay_up_may_be_a_number() -> None:
+    found = converted({"x-segue": {"min_available": "2"}})
+    assert found.spec is not None
+    assert found.spec.services["web"].min_available == 2

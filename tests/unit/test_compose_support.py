@@ -35,4 +35,5 @@ def test_every_attribute_that_is_honoured_goes_somewhere() -> None:
         "services.*.profiles",
         "services.*.deploy",
         "services.*.blkio_config",
+        "services.*.x-segue",
     ]

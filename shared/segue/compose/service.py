@@ -63,10 +63,26 @@ def make(section: dict[str, Any], *, runs_to_completion: bool = False) -> Servic
         },
         network_mode=section.get("network_mode"),
         labels=deploy.get("labels", {}),
+        **_ours(section.get("x-segue", {})),
         container=container(section),
-        extensions={key: value for key, value in section.items() if key.startswith("x-")}
+        extensions={
+            key: value
+            for key, value in section.items()
+            if key.startswith("x-") and key != "x-segue"
+        }
         | {key: deploy[key] for key in _KEPT if key in deploy},
     )
+
+
+def _ours(given: dict[str, Any]) -> dict[str, Any]:
+    least = given.get("min_available", 0)
+    share = isinstance(least, str)
+    return {
+        "strict": given.get("singleton"),
+        "min_available": 0 if share else least,
+        "min_available_percent": int(least.removesuffix("%")) if share else 0,
+        "on_return": given.get("on_return", "keep_newest"),
+    }
 
 
 def replicas(section: dict[str, Any]) -> int:

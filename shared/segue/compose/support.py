@@ -54,7 +54,8 @@ environment of a person's machine it has to give in full.
 
 *Yes*: it has its effect. *Noted*: it is accepted without effect, and Segue says so when you deploy.
 *Refused*: it is a problem, or with `--ignore-unsupported` left out with a note. *By the command
-line*: resolved before the document is sent. Attributes that begin with `x-` are kept everywhere.
+line*: resolved before the document is sent. Attributes that begin with `x-` are kept everywhere;
+`x-segue` of a service holds keys of Segue's own.
 The third column names the field of the canonical spec, or of the engine's create call.
 """
 

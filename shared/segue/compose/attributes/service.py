@@ -10,7 +10,9 @@ from segue.compose.attributes.service_values import (
     gpus,
     hosts,
     image,
+    least_up,
     micros,
+    ours,
     pull,
     restart,
     security,
@@ -212,6 +214,26 @@ SERVICE: tuple[Row, ...] = (
     _row("oom_kill_disable", flag, "HostConfig.OomKillDisable"),
     _row("oom_score_adj", whole(-1000, 1000), "HostConfig.OomScoreAdj"),
     Row("services.*.blkio_config", "honour", section),
+    Row("services.*.x-segue", "honour", ours, says="what is here and no key below is refused"),
+    _typed(
+        "x-segue.singleton",
+        flag,
+        "strict",
+        says="true: no slot ever runs twice, so that one whose node is lost waits for its lease; "
+        "true for a service with volumes on its node unless told otherwise",
+    ),
+    _typed(
+        "x-segue.min_available",
+        least_up,
+        "min_available",
+        says="so many of its slots, or `50%` of them, stay up while others are moved",
+    ),
+    _typed(
+        "x-segue.on_return",
+        choice("keep_newest", "keep_original"),
+        "on_return",
+        says="which container stays when a node comes back whose slots were filled elsewhere",
+    ),
     Row(
         "services.*.container_name",
         "note",

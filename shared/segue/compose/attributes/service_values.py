@@ -164,6 +164,27 @@ def ulimits(place: Place, value: Any) -> Any:
     return read or ABSENT
 
 
+def ours(place: Place, value: Any) -> Any:
+    """Read Segue's own keys; what it does not know would have no effect, so it is refused."""
+    known = list(place.table[place.path])
+    if isinstance(value, dict):
+        for key in [key for key in value if str(key) not in known]:
+            place.key(str(key)).wrong("unknown key", f"known are {', '.join(known)}", "unknown")
+        value = {key: given for key, given in value.items() if str(key) in known}
+    return section(place, value) or ABSENT
+
+
+def least_up(place: Place, value: Any) -> Any:
+    """Read how many slots stay up, a number of them or a share in percent."""
+    given = str(value).strip()
+    if isinstance(value, str) and given.endswith("%"):
+        percent = given.removesuffix("%").strip()
+        if percent.isascii() and percent.isdigit() and int(percent) <= 100:
+            return f"{int(percent)}%"
+        return place.wrong(f"{shown(value)} is no share", "write 0% to 100%, or a number of slots")
+    return whole(0, 100_000)(place, value)
+
+
 def gpus(place: Place, value: Any) -> Any:
     """Read device requests of which each has the capability `gpu`; `all` is every one."""
     if value == "all":
