@@ -135,6 +135,25 @@ async def test_a_frozen_server_delays_a_write_and_a_follower_and_no_more(
     assert [stored.data for stored in seen] == [b"1", b"2", b"3"]
 
 
+async def test_a_writer_that_repeats_at_once_lets_the_connection_come_back(
+    nats: NatsServer, bus: Bus
+) -> None:
+    async def repeat() -> int:
+        for tries in range(1, 100):  # Nothing else is waited for between the tries.
+            if (await bus.append([message(1)], timeout_s=0.2)).kind == "stored":
+                return tries
+        raise AssertionError("the bus did not come back")
+
+    nats.freeze()
+    writing = asyncio.create_task(repeat())
+    await asyncio.sleep(0.1)
+    nats.kill()
+    await asyncio.sleep(0.5)
+    nats.start()
+    assert await writing < 20
+    assert (await bus.head()).last == 1
+
+
 async def test_a_follower_outlives_its_consumer(bus: Bus) -> None:
     seen: list[Stored] = []
     following = asyncio.create_task(collect(bus, seen))

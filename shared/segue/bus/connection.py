@@ -141,7 +141,8 @@ class Connection(Wire):
 
     async def until(self, *, up: bool) -> None:
         """Wait until the bus is there, or away."""
-        while self.up is not up:
+        # A cut shows here before it is told of: who repeats at once would let nobody tell.
+        while self.up is not up or (up and not self.is_connected):
             if self.is_closed:
                 raise BusUnreachableError("the connection to the bus is closed")
             await self._changed.wait()
