@@ -17,6 +17,7 @@ from segue.events.scale import ScaleAccepted, ScaleRequested
 from segue.log import Message
 from segue.testing.cluster import CONTROL, Cluster, bare, running
 from segue.testing.engine import BUSYBOX, Engine
+from segue.testing.wire_proxy import WireProxy
 
 pytestmark = pytest.mark.engine
 
@@ -125,6 +126,47 @@ async def test_a_frozen_leader_that_thaws_is_refused_by_the_bus(segue: Cluster) 
     await anyio.sleep(1.0)  # Long enough for a late word.
     await check_log(segue)
     assert segue["deployer", "a"].process.poll() is None, "it follows on"
+
+
+@pytest.mark.parametrize("service", CONTROL)
+async def test_the_late_word_of_a_deposed_leader_is_refused_by_the_bus(
+    tmp_path: pathlib.Path, docker_engine: Engine, service: str
+) -> None:
+    """What a leader says is held on its way until its fellow leads, and then delivered."""
+    refusals: list[bytes] = []
+
+    def watched(answer: bytes) -> bytes:
+        if b'"err_code":10071' in answer:
+            refusals.append(answer)
+        return answer
+
+    async with running(tmp_path) as segue, WireProxy(segue.server.port) as wire:
+        for other in CONTROL:
+            flags = ["--nats", wire.url] if other == service else []
+            segue.start(other, "a", *flags)
+        node = segue.start_node("node-a", docker_engine)
+        await segue.bus.append([shop(1)])
+        await segue.wait_event(DeployCompleted)
+        segue.start(service, "b")
+        # A health monitor judges nobody before its grace is over.
+        await anyio.sleep(10.5 if service == "health_monitor" else 1.5)
+        head = await segue.head()
+        wire.to_client = watched
+        if service == "health_monitor":
+            node.send(signal.SIGSTOP)
+            await anyio.sleep(0.9)  # Suspected in 0.6 s, while this one still leads.
+        wire.hold(only_up=True)
+        await segue.say(ScaleRequested(app="shop", service="web", replicas=3))
+        await segue.wait_event(LeaderElected, after=head, service=service, instance="b")
+        assert refusals == []
+        wire.release()
+        with anyio.fail_after(10):
+            while not refusals:
+                await anyio.sleep(0.05)
+        node.send(signal.SIGCONT)
+        await segue.wait_event(ContainerStarted, after=head, slot=3)
+        await check_log(segue)
+        assert segue[service, "a"].process.poll() is None, "it follows on"
 
 
 async def test_the_bus_may_die_in_the_middle_of_a_deploy(segue: Cluster) -> None:

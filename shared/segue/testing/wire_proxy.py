@@ -23,8 +23,8 @@ class WireProxy:
         self.to_client: Change = bytes
         self.to_server: Change = bytes
         self._server: asyncio.Server | None = None
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._flowing = {up: asyncio.Event() for up in (True, False)}
+        self.release()
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -59,13 +59,15 @@ class WireProxy:
             writer.transport.abort()
         self._writers.clear()
 
-    def hold(self) -> None:
-        """Let nothing through, in either direction, and break nothing."""
-        self._flowing.clear()
+    def hold(self, *, only_up: bool = False) -> None:
+        """Let nothing through, or nothing from clients to the server, and break nothing."""
+        for up in (True,) if only_up else (True, False):
+            self._flowing[up].clear()
 
     def release(self) -> None:
         """Let everything through again, also what was held."""
-        self._flowing.set()
+        for flowing in self._flowing.values():
+            flowing.set()
 
     async def _connected(self, near: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -86,7 +88,7 @@ class WireProxy:
     ) -> None:
         with suppress(OSError):
             while data := await reader.read(1 << 16):
-                await self._flowing.wait()
+                await self._flowing[up].wait()
                 writer.write(self.to_server(data) if up else self.to_client(data))
                 await writer.drain()
         writer.transport.abort()
