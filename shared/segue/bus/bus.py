@@ -26,6 +26,7 @@ from segue.bus.jetstream import (
     get_message,
     seconds_since_1970,
 )
+from segue.bus.leases import Leases
 from segue.bus.listen import Listening
 from segue.bus.settings import Settings
 from segue.bus.stream import Plan, SetUp, set_up
@@ -54,6 +55,7 @@ class Bus:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._writer = Writer(connection)
+        self.leases = Leases(connection)
 
     async def __aenter__(self) -> Self:
         """Give itself."""

@@ -40,7 +40,7 @@ _CONTROL = 100
 log: structlog.stdlib.BoundLogger = structlog.get_logger("segue.bus")
 
 
-class _Missed(Exception):  # noqa: N818 — not an error: the next consumer begins where this ends.
+class Missed(Exception):  # noqa: N818 — not an error: the next consumer begins where this ends.
     """What the consumer gave is good, but it has lost something or died."""
 
 
@@ -104,12 +104,12 @@ class Consumer:
             self._connection.send(api(self._connection, verb))
 
     async def next(self) -> Stretch:
-        """Wait for news; raises `_Missed` when this consumer cannot be trusted any more."""
+        """Wait for news; raises `Missed` when this consumer cannot be trusted any more."""
         while True:
             if stretch := self._cut():
                 return stretch
             if self._missed:
-                raise _Missed
+                raise Missed
             self._news.clear()
             try:
                 async with asyncio.timeout(SILENCE_S):
@@ -122,9 +122,9 @@ class Consumer:
         try:
             await self._connection.barrier(timeout_s=SILENCE_S)
         except BusError as error:
-            raise _Missed from error
+            raise Missed from error
         if not self._news.is_set():
-            raise _Missed
+            raise Missed
 
     def _cut(self) -> Stretch | None:
         """Take what has arrived, at most `STRETCH_MAX` messages."""
@@ -227,7 +227,7 @@ async def follow(
                 reader.read, moved = stretch.upto, True
                 reader.last = stretch.messages[-1] if stretch.messages else reader.last
                 yield stretch
-        except _Missed:
+        except Missed:
             pass
         finally:
             consumer.stop()

@@ -32,6 +32,7 @@ from segue.bus.jetstream import (
     StreamInfo,
     call,
 )
+from segue.bus.leases import stream as leases_stream
 from segue.events import REGISTRY
 
 BUCKETS = ("snapshots", "files")
@@ -111,6 +112,7 @@ async def _try(connection: Connection, plan: Plan, *, change: bool) -> SetUp:
         raise BusSetupError(f"the stream {EVENTS} does not keep the changes made to it")
     for bucket in BUCKETS:
         await _make(connection, _bucket(bucket, plan))
+    await _make(connection, leases_stream(plan.replicas))
     for difference in drift:
         log.warning("the log's stream is not as planned", difference=difference)
     return SetUp(info.config["metadata"][CLUSTER], made, drift)
