@@ -48,6 +48,8 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         ),
         Command("cordon", "requests:cordon", "Let no new containers go to a node."),
         Command("uncordon", "requests:uncordon", "Let a node be used again."),
+        Command("backup", "backup:backup", "Keep the log and what belongs to it in a file."),
+        Command("restore", "backup:restore", "Bring a log back from a backup."),
         Command("emit", "requests:emit", "Publish an event, as any program may."),
     ),
 }

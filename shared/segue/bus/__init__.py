@@ -1,6 +1,7 @@
 """The bus: the only code that speaks NATS. What services use is exported here."""
 
 from segue.bus.bus import Bus, connect
+from segue.bus.copies import STREAMS, StreamCopy
 from segue.bus.errors import (
     AnswerError,
     BusError,
@@ -18,6 +19,7 @@ from segue.bus.settings import Settings, settings
 from segue.bus.stream import Plan, SetUp
 
 __all__ = [
+    "STREAMS",
     "AnswerError",
     "Bus",
     "BusError",
@@ -33,6 +35,7 @@ __all__ = [
     "ServerConfig",
     "SetUp",
     "Settings",
+    "StreamCopy",
     "connect",
     "find_server",
     "render",

@@ -4,18 +4,19 @@ Writes answer with an `Outcome` and never raise for trouble on the way; everythi
 `BusError`. Whatever is running goes on by itself when the bus was away.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from types import TracebackType
 from typing import Self
 
 import anyio
 import anyio.abc
 
-from segue.bus import objects, questions
+from segue.bus import copies, objects, questions
 from segue.bus.answers import StreamHandler, ask_stream, serve_stream
 from segue.bus.append import Writer
 from segue.bus.connection import Connection
+from segue.bus.copies import StreamCopy
 from segue.bus.errors import BusUnreachableError
 from segue.bus.follow import follow
 from segue.bus.jetstream import (
@@ -216,3 +217,19 @@ class Bus:
     async def delete(self, bucket: str, key: str, *, timeout_s: float = 30.0) -> None:
         """Take away the value that `key` has now, if it has one."""
         await objects.Bucket(self._connection, bucket).delete(key, timeout_s)
+
+    # Copies of all of it.
+
+    async def stream(self, name: str) -> StreamInfo | None:
+        """Look at one of the streams behind the log and the buckets; None: there is none."""
+        return await copies.info(self._connection, name)
+
+    def copy_of(
+        self, name: str
+    ) -> AbstractAsyncContextManager[tuple[StreamCopy, AsyncGenerator[bytes, None]]]:
+        """Have a stream copied as it is now: what it is, and its pieces in order."""
+        return copies.take(self._connection, name)
+
+    async def put_copy(self, name: str, copy: StreamCopy, pieces: Iterable[bytes]) -> StreamInfo:
+        """Make a stream from a copy, in place of the one there is; raises a `BusError`."""
+        return await copies.put_back(self._connection, name, copy, pieces)
