@@ -68,6 +68,7 @@ async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
                 await pump.run()
     finally:
         engine.calls.close()
+        _keep(memory, pump)
         with anyio.move_on_after(LEAVE_TIMEOUT_S, shield=True):
             await _leave(bus, core, pump)
 
@@ -108,8 +109,12 @@ async def _beat(bus: Bus, node: str, session: str) -> None:
 async def _remember(memory: Memory, pump: Pump) -> None:
     while True:
         await anyio.sleep(REMEMBER_EVERY_S)
-        machine = pump.machine
-        memory.keep(machine.read_to, machine.core.picture.state.sequence, machine.mark)
+        _keep(memory, pump)
+
+
+def _keep(memory: Memory, pump: Pump) -> None:
+    machine = pump.machine
+    memory.keep(machine.read_to, machine.core.picture.state.sequence, machine.mark)
 
 
 async def _leave(bus: Bus, core: NodeRunner, pump: Pump) -> None:
