@@ -13,6 +13,8 @@ from segue.bus import Bus, Settings, connect
 from segue.events.deploy import DeployRequested
 from segue.spec import AppSpec, ServiceSpec
 from segue.testing.engine import BUSYBOX, Engine, PrivateEngine, running_engine
+from segue.testing.hosts import Hosts
+from segue.testing.nats_cluster import NatsCluster
 from segue.testing.nats_server import NatsServer
 from segue.testing.stage import Stage
 from segue_cli.compose import Loaded, load
@@ -48,6 +50,23 @@ async def bus(nats: NatsServer) -> AsyncIterator[Bus]:
     async with await connect(Settings(url=nats.url), name="test") as bus:
         await bus.set_up()
         yield bus
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    """Three hosts, each with an engine of its own."""
+    with Hosts(3, tmp_path_factory.mktemp("hosts")) as hosts:
+        yield hosts
+
+
+@pytest.fixture(scope="module")
+def servers(
+    request: pytest.FixtureRequest, hosts: Hosts, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NatsCluster]:
+    """A bus of a server on each host, with the options that the module names in `BUS_OPTIONS`."""
+    options = getattr(request.module, "BUS_OPTIONS", ())
+    with NatsCluster(hosts, tmp_path_factory.mktemp("bus"), options=options) as servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")

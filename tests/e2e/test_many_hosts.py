@@ -2,7 +2,7 @@
 
 import pathlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import anyio
 import pytest
@@ -18,17 +18,7 @@ from segue.testing.nats_cluster import TLS, NatsCluster
 
 pytestmark = pytest.mark.engine
 
-
-@pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    with Hosts(3, tmp_path_factory.mktemp("hosts")) as hosts:
-        yield hosts
-
-
-@pytest.fixture(scope="module")
-def servers(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsCluster]:
-    with NatsCluster(hosts, tmp_path_factory.mktemp("bus"), options=TLS) as servers:
-        yield servers
+BUS_OPTIONS = TLS
 
 
 @pytest.fixture

@@ -16,12 +16,6 @@ pytestmark = pytest.mark.engine
 PING = ["busybox", "ping", "-c", "1", "-W", "1"]
 
 
-@pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    with Hosts(3, tmp_path_factory.mktemp("hosts")) as hosts:
-        yield hosts
-
-
 @pytest.fixture(autouse=True)
 def whole(hosts: Hosts) -> Iterator[None]:
     yield
@@ -197,3 +191,10 @@ async def test_the_shipped_configuration_keeps_the_log_encrypted_and_behind_a_pa
         blocks = [file for file in tmp_path.rglob("*.blk") if "EVENTS" in str(file)]
         assert len(blocks) == 3, "each server has a copy"
         assert [file for file in blocks if b"a-word-to-be-found" in file.read_bytes()] == []
+
+
+def test_hosts_that_are_mended_at_once_all_hear_again(hosts: Hosts) -> None:
+    for _ in range(10):
+        hosts[2].cut()
+        hosts.restore()
+        assert hears(hosts[1], hosts[2])

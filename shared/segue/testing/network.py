@@ -16,6 +16,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -39,6 +40,7 @@ class Network:
         self.numbers = range(1, hosts + 1)
         self.name = f"segue-bed-{self.site}"
         self._lost: set[tuple[int, int]] = set()  # From whom, to whom.
+        self._ruling = threading.Lock()
         self.remove()
 
     def namespace(self, number: int) -> str:
@@ -116,8 +118,9 @@ class Network:
 
     def mend(self, number: int) -> None:
         """Undo every fault that concerns a host."""
-        self._lost = {pair for pair in self._lost if number not in pair}
-        self._rule()
+        with self._ruling:
+            self._lost = {pair for pair in self._lost if number not in pair}
+            self._rule()
 
     @property
     def _switch(self) -> str:
@@ -128,8 +131,9 @@ class Network:
         return self.name
 
     def _lose(self, *pairs: tuple[int, int]) -> None:
-        self._lost.update(pairs)
-        self._rule()
+        with self._ruling:
+            self._lost.update(pairs)
+            self._rule()
 
     def _rule(self) -> None:
         """Put all rules in force at once."""
