@@ -208,6 +208,20 @@ def test_what_the_log_shows_needs_no_answer() -> None:
     assert len(stage.subjects()) == 5
 
 
+def test_a_decision_whose_log_was_lost_after_its_answer_is_made_again() -> None:
+    stage = Stage("a")
+    stage.settle("a")
+    stage.request("shop")
+    stage.read("a")
+    (append,) = [c for c in stage.machines["a"].step(stage.now) if isinstance(c, Append)]
+    machine = stage.machines["a"]
+    machine.wrote(append.number, Outcome("stored", machine.read_to + 1), stage.now)
+    stage.request("blog")  # Stands where the decision stood in the log that was restored older.
+    stage.settle("a")
+    assert stage.subjects()[-2:] == ["removal.rejected.shop", "removal.rejected.blog"]
+    assert machine.repeats == 0
+
+
 def test_nothing_is_decided_before_the_log_is_caught_up() -> None:
     stage = Stage()
     stage.request("shop")

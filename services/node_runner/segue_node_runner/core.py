@@ -81,6 +81,7 @@ class NodeRunner(Core):
         self.node, self.session, self.labels = node, session, labels or {}
         self.yard = Yard()
         self._once: dict[str, Decision] = {}  # Facts that no picture holds, until in the log.
+        self._said_before = 0  # How many such facts there were.
         self._pulled_bytes: dict[Identity, int] = {}  # What was said last of a pull.
         self._has_joined = False
         self._usurper = ""
@@ -327,10 +328,11 @@ class NodeRunner(Core):
 
     # Facts that no picture holds.
 
-    def _say_once(self, event: Event, cause: Cause, key: str) -> None:
-        # An earlier run of the runner may have said the same of the same order: the bus would
-        # drop the repeat, and this run would wait for ever to read it.
-        decision = Decision(event, cause, key=f"{self.session} {key}")
+    def _say_once(self, event: Event, cause: Cause) -> None:
+        # The same may have been said of the same order before, by this run of the runner or an
+        # earlier one: the bus would drop the repeat, and this run would wait for ever to read it.
+        self._said_before += 1
+        decision = Decision(event, cause, key=f"{self.session} {self._said_before}")
         self._once[decision.id] = decision
 
     def _say_pull(self, said: news.PullProgress) -> None:
@@ -344,7 +346,7 @@ class NodeRunner(Core):
             done_bytes=said.done_bytes,
             total_bytes=said.total_bytes,
         )
-        self._say_once(event, ordered.cause, f"{said.image} {ordered.attempt} {said.done_bytes}")
+        self._say_once(event, ordered.cause)
 
     def _say_pulled(self, said: news.StartDone) -> None:
         """Say once for all containers that waited for the same pull that the image is there."""
@@ -362,4 +364,4 @@ class NodeRunner(Core):
         event = image.ImagePulled(
             node=self.node, image=spec.image, digest=said.found.image, took_s=said.pulled_s
         )
-        self._say_once(event, ordered.cause, f"{spec.image} {ordered.attempt}")
+        self._say_once(event, ordered.cause)

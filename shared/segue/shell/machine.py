@@ -194,7 +194,7 @@ class Machine:
         commands: list[Command] = []
         self._started = self._started or self._start(now)
         if self._await_to is not None and self.read_to >= self._await_to:
-            self._settle(list(self._awaiting))
+            self._awaiting = {}  # What has not come by now was lost with its log.
         if self.term is not None:
             self._say_beat(now, commands)
         if self._recheck and self.term is not None:

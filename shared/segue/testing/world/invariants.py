@@ -48,6 +48,7 @@ class LogChecker:
         self.by_type: Counter[str] = Counter()
         self.picture = Picture()  # What one would know who saw every message as it is stored.
         self.replaced = False  # The store was: attempts pass over those that nodes still have.
+        self.known_before: set[str] = set()  # Ids in the logs that the store had before.
         self.blind_until = 0.0  # Nobody may be declared lost before: the bus was away.
 
     def check(self, news: Iterable[Stored]) -> None:
@@ -63,7 +64,7 @@ class LogChecker:
                 continue
             self.records.append(record)
             self.by_type[record.event.type] += 1
-            for law in LAWS:
+            for law in () if self._crossed(record) else LAWS:
                 problem = law(self, record)
                 if problem:
                     raise ViolationError(self.story(law.__name__, problem, record))
@@ -72,6 +73,10 @@ class LogChecker:
             problem = no_node_is_overcommitted(self, record)
             if problem:
                 raise ViolationError(self.story("no_node_is_overcommitted", problem, record))
+
+    def _crossed(self, record: Record) -> bool:
+        """Tell whether a write was under way while the store was replaced: it speaks of the old."""
+        return record.cause in self.known_before and record.cause not in self.sequence_of
 
     def story(self, law: str, problem: str, record: Record | None = None) -> str:
         """Tell a violation: seed, law, what, and the last events about the same thing."""
@@ -202,8 +207,12 @@ def a_leader_has_folded_its_election(process: Process, command: Append) -> str:
     return f"{process.name} decides {command.messages[0].subject} before it has folded its election"
 
 
-def nothing_is_stopped_without_an_order(checker: LogChecker, effect: Stop) -> str:
-    """I10: a container is stopped when it was retired, has ended in the log, or has a successor."""
+def nothing_is_stopped_without_an_order(checker: LogChecker, node: str, effect: Stop) -> str:
+    """I10: a container is stopped when it was retired, has ended in the log, or has a successor.
+
+    A successor stands on the same node: after the store was replaced, a node may have a container
+    of the slot that the log never put there.
+    """
     key = (effect.app, effect.service, effect.slot)
     slot = checker.picture.slot(*key)
     if slot is None:
@@ -211,7 +220,7 @@ def nothing_is_stopped_without_an_order(checker: LogChecker, effect: Stop) -> st
     known = checker.picture.container(*key, effect.attempt)
     if known is None or known.ended or known.retired:
         return ""
-    newer = [c for c in slot.containers() if c.attempt > effect.attempt and c.node == known.node]
+    newer = [c for c in slot.containers() if c.attempt > effect.attempt and c.node == node]
     return "" if newer else f"{effect.identity} is stopped and is {known.phase} in the log"
 
 

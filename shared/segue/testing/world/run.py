@@ -125,7 +125,9 @@ class World:
 
     def _store_replaced(self) -> None:
         """Know only what is in the log now; what was told before counts no more."""
+        known_before = {*self.checker.known_before, *self.checker.sequence_of}
         self.checker, self._checked, self._snapshot = self._new_checker(), 0, b""
+        self.checker.known_before = known_before
         self._replaced_at = self.sim.now
         self._check_news()
 
@@ -160,8 +162,11 @@ class World:
 
     def _check_effect(self, host: Host, effect: object) -> None:
         problem = ""
+        stored = self.cluster.bus.log.stored
+        if host.runner.machine.read_to > (stored[-1].sequence if stored else 0):
+            return  # It obeys the log that was, until it hears that there is another.
         if isinstance(effect, Stop):
-            problem = nothing_is_stopped_without_an_order(self.checker, effect)
+            problem = nothing_is_stopped_without_an_order(self.checker, host.name, effect)
         elif isinstance(effect, Start):
             problem = an_older_attempt_is_never_started(self._known_on(host), effect)
         if problem:
