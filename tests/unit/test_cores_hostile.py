@@ -49,6 +49,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "app": st.sampled_from([APP, "blog", "ghost"]),
     "service": st.sampled_from(["web", "agent", "db", "ghost"]),
     "node": st.sampled_from(["a", "b", "ghost", NOWHERE]),
+    "nodes": st.sampled_from([[], ["a"], ["a", "ghost"]]),
     "pinned": st.sampled_from([None, "a", "ghost"]),
     "spec": st.sampled_from(KNOWN),
     "compose": st.sampled_from([compose(number, APP) for number in range(len(SPECS))] + [{}]),

@@ -2,7 +2,10 @@
 
 import argparse
 import sys
+import time
+from contextlib import aclosing
 
+import anyio
 import msgspec
 from segue.beats import NODE_BEATS, NodeBeat
 from segue.bus import Bus
@@ -10,13 +13,41 @@ from segue.shell import command
 from segue.shell.pump import Pump
 
 from segue_health_monitor.core import HealthMonitor
+from segue_health_monitor.leases import LeasesHeard, Watch
 
 _BEATS = (NODE_BEATS, msgspec.json.Decoder(NodeBeat))
 
 
 async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
     """Serve on a connected bus until cancelled."""
-    await Pump(HealthMonitor(), bus, instance=arguments.instance, beats=_BEATS).run()
+    pump = Pump(HealthMonitor(), bus, instance=arguments.instance, beats=_BEATS)
+    watch, changed = Watch(), anyio.Event()
+
+    async def hear_leases() -> None:
+        nonlocal changed
+        async with aclosing(bus.leases.heard()) as news:
+            async for one in news:
+                watch.hear(one, time.monotonic())
+                changed.set()
+
+    async def tell_leases() -> None:
+        nonlocal changed
+        told = LeasesHeard()
+        while True:
+            now = time.monotonic()
+            heard = watch.heard(now)
+            if heard != told:
+                told = heard
+                pump.hear(heard)
+            changed = anyio.Event()
+            due_s = watch.wake_at - now if watch.wake_at is not None else None
+            with anyio.move_on_after(due_s):
+                await changed.wait()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hear_leases)
+        tasks.start_soon(tell_leases)
+        await pump.run()
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Decide who is silent, which container counts as failed though it runs, and who flaps.
+"""Decide who is silent, whose lease is over, which container counts as failed, and who flaps.
 
 It judges; what follows from a verdict is for others to decide.
 """
@@ -9,7 +9,8 @@ from typing import Any
 from segue.beats import NodeBeat
 from segue.core import BusReturned, Core, Decision
 
-from segue_health_monitor import services
+from segue_health_monitor import leases, services
+from segue_health_monitor.leases import LeasesHeard
 from segue_health_monitor.nodes import SUSPECT_AFTER_S, NodeJudge
 
 
@@ -21,12 +22,15 @@ class HealthMonitor(Core):
     def __init__(self) -> None:
         super().__init__()
         self._nodes = NodeJudge(self.picture)
+        self._leases = LeasesHeard()
         self._timers: list[tuple[float, str, str]] = []  # When to look at a service again.
 
     def hear(self, news: Any, now: float) -> None:
-        """Note a beat, or that none could be heard."""
+        """Note a beat, whose leases hold, or that nothing could be heard."""
         if isinstance(news, NodeBeat):
             self._nodes.heard(news, now)
+        elif isinstance(news, LeasesHeard):
+            self._leases = news
         elif isinstance(news, BusReturned):
             self._nodes.blinded(now)
 
@@ -35,7 +39,7 @@ class HealthMonitor(Core):
         if self.picture.nodes_changed:
             self.picture.nodes_changed = False
             self._nodes.check_at = min(self._nodes.check_at, now + SUSPECT_AFTER_S)
-        owed = self._nodes.decide(now)
+        owed = [*self._nodes.decide(now), *leases.decide(self.picture, self._leases)]
         self._due(now)
         for app, name in list(self.picture.touched):
             service = self.picture.service(app, name)

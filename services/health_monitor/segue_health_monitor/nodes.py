@@ -3,12 +3,15 @@
 Silence counts only while beats could have been heard: after its own start, after the bus was away
 and after a gap in its own work the monitor takes nobody for dead until `GRACE_S` is over. A node
 whose runner was stopped on purpose has `LEFT_LOST_AFTER_S` for that to be a restart or an upgrade.
+When too many fall silent at once, `segue_health_monitor.brake` says which of them is given up when.
 """
 
 from segue.beats import NODE_BEAT_EVERY_S, NodeBeat
 from segue.core import Decision
 from segue.events.node import NodeLost, NodeReturned, NodeSuspected
 from segue.picture import Node, Picture
+
+from segue_health_monitor import brake
 
 SUSPECT_AFTER_S = 3 * NODE_BEAT_EVERY_S
 LOST_AFTER_S = 3.0
@@ -62,6 +65,7 @@ class NodeJudge:
         graced = now < self.blind_since + GRACE_S
         owed: list[Decision] = []
         check_at = self.blind_since + GRACE_S if graced else now + LOST_AFTER_S
+        losses: dict[str, Decision] = {}
         for name, node in sorted(self.picture.nodes.items()):
             if node.phase not in _PATIENCE_S:
                 continue
@@ -71,9 +75,15 @@ class NodeJudge:
                     owed.append(self._returned(node))
                 continue
             decision = self._judge(node, silent_s)
-            if decision is not None:
+            if decision is not None and node.phase == "suspected":
+                losses[name] = decision
+            elif decision is not None:
                 owed.append(decision)
             check_at = min(check_at, now + max(_PATIENCE_S[node.phase] - silent_s, 0.01))
+        if not graced:
+            braked, again_at = brake.apply(self.picture, losses, now)
+            owed += braked
+            check_at = min(check_at, again_at) if again_at else check_at
         self.check_at = now if owed else check_at
         return owed
 

@@ -22,7 +22,8 @@ FailureReason = Literal[
     "start",  # The engine made it and could not start it.
     "vanished",  # It was running and is no longer on the engine.
     "node.lost",  # Its node was declared lost.
-    "rejected",  # The node refused it: no room, or its local policy forbids it.
+    "rejected",  # The node refused it: no room, no lease, or its local policy forbids it.
+    "fenced",  # Its node's lease was over: it was killed, or never started, so as not to run twice.
 ]
 
 

@@ -46,6 +46,8 @@ class NodeJoined(NodeEvent, type="node.joined"):
     images: list[str] = []  # References the engine has, at most 200.
     inventory: list[Held] = []
     lost_seq: int = 0  # Sequence of the last `node.lost` of this node that the runner knows.
+    fenced: bool = False  # It holds a lease and a fencer is at work: it may take strict slots.
+    lease: int = 0  # Names the lease: what ran under another is dead. 0: it holds none.
 
 
 class NodeLeft(NodeEvent, type="node.left"):
@@ -67,6 +69,26 @@ class NodeLost(NodeEvent, type="node.lost"):
     """The health monitor gives the node up. Its containers are replaced elsewhere."""
 
     silent_s: float
+
+
+class NodeLeaseEnded(NodeEvent, type="node.lease_ended"):
+    """The lost node's lease is over: what may run only once runs there no more.
+
+    The deployer replaces its strict slots only now; the health monitor says it where there are any.
+    """
+
+    lease: int = 0  # The last one that the node has named; a later one goes on.
+
+
+class NodeLossHeld(Event, type="node.loss_held", scope=()):
+    """So many nodes are silent that the network is the likelier cause: they are kept for now.
+
+    Said again when it changes; without nodes it is over. People react.
+    """
+
+    nodes: list[str]
+    of: int  # How many there were.
+    words: str = ""  # What becomes of them.
 
 
 class NodeReturned(NodeEvent, type="node.returned"):

@@ -55,6 +55,8 @@ RING: dict[type[Event], Place] = {
     node.NodeLeft: _place("node_runner", "deployer scheduler health_monitor"),
     node.NodeSuspected: _place("health_monitor", "scheduler"),
     node.NodeLost: _place("health_monitor", "deployer scheduler node_runner"),
+    node.NodeLeaseEnded: _place("health_monitor", "deployer scheduler"),
+    node.NodeLossHeld: _place("health_monitor", "health_monitor"),
     node.NodeReturned: _place("health_monitor", "deployer scheduler"),
     node.NodeDegraded: _place("node_runner", "scheduler"),
     node.NodeRecovered: _place("node_runner", "scheduler"),

@@ -15,7 +15,9 @@ from segue.events.node import (
     NodeDegraded,
     NodeEvent,
     NodeJoined,
+    NodeLeaseEnded,
     NodeLeft,
+    NodeLossHeld,
     NodeLost,
     NodeRecovered,
     NodeReturned,
@@ -38,7 +40,9 @@ def joined(picture: Indexed, record: Record, event: NodeJoined) -> None:
     node.facts, node.joined_seq, node.joined_at = event, record.sequence, record.time
     node.images = dict.fromkeys(event.images)
     node.degraded, node.refusals = "", {}
+    node.lease_over = False
     _compare(picture, event)
+    _fence(picture, node, event.lease)
     _judge(picture, record, node, "up")
 
 
@@ -58,6 +62,16 @@ def _compare(picture: Indexed, event: NodeJoined) -> None:
         if known is None and (held.running or held.attempt > greatest):
             name = f"{held.app}/{held.service}.{held.slot}"
             picture.state.strangers.setdefault(name, {})[event.node] = held
+
+
+def _fence(picture: Indexed, node: Node, lease: int) -> None:
+    """Know that what ran under another lease than this is dead."""
+    if not lease:
+        return
+    if node.lease not in (0, lease):
+        for container in picture.on_node.get(node.name, {}).values():
+            container.fenced = container.fenced or picture.is_strict(container)
+    node.lease = lease
 
 
 def _judge(picture: Indexed, record: Record, node: Node, phase: Any) -> None:
@@ -89,6 +103,24 @@ def _phase(phase: str, *after: str) -> Callable[[Indexed, Record, NodeEvent], No
         _judge(picture, record, node, phase)
 
     return fold
+
+
+def lease_ended(picture: Indexed, record: Record, event: NodeLeaseEnded) -> None:
+    """Give up what is strict on a lost node, unless the node has begun another lease since."""
+    node = picture.nodes.get(event.node)
+    if node is not None and node.phase == "lost" and node.lease == event.lease:
+        node.lease_over = True
+        for container in picture.on_node.get(node.name, {}).values():
+            picture.touch(container.app, container.service, container.slot)
+        _fitness_changed(picture, record, node)
+
+
+def loss_held(picture: Indexed, record: Record, event: NodeLossHeld) -> None:
+    """Remember which silent nodes are kept for now."""
+    state = picture.state
+    if not (state.losses_held and event.nodes):
+        state.losses_held_since = record.time if event.nodes else 0.0
+    state.losses_held = event.nodes
 
 
 def returned(picture: Indexed, record: Record, event: NodeReturned) -> None:
@@ -152,6 +184,8 @@ FOLDS: dict[str, Callable[[Indexed, Record, Any], None]] = {
     NodeLeft.type: _phase("left", "up", "suspected"),
     NodeSuspected.type: _phase("suspected", "up"),
     NodeLost.type: _phase("lost", "up", "suspected", "left", "lost"),
+    NodeLeaseEnded.type: lease_ended,
+    NodeLossHeld.type: loss_held,
     NodeReturned.type: returned,
     NodeDegraded.type: degraded,
     NodeRecovered.type: recovered,

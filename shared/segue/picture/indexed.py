@@ -83,13 +83,23 @@ class Indexed:
         return app.services.get(container.service) if app else None
 
     def is_gone(self, container: Container) -> bool:
-        """Tell whether it has ended, or its node is judged lost or has been removed."""
+        """Tell whether it has ended, or its node is judged lost.
+
+        What is strict may still run on a lost node until its lease is over.
+        """
         if container.phase in ENDED:
             return True
         if not container.node:
             return False
         node = self.state.nodes.get(container.node)
-        return node is not None and node.phase == "lost"
+        if node is None or node.phase != "lost":
+            return False
+        return node.lease_over or container.fenced or not self.is_strict(container)
+
+    def is_strict(self, container: Container) -> bool:
+        """Tell whether its slot may never run twice, as far as its service is known."""
+        spec = self.spec(container)
+        return spec is not None and spec.is_strict
 
     def strangers(self, app: str, service: str, slot: int) -> dict[str, Held]:
         """Give what nodes have of a slot although the log does not know it, by node."""

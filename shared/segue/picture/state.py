@@ -64,6 +64,7 @@ class Container(msgspec.Struct, omit_defaults=True):
     ended_at: float = 0.0
     absent: bool = False  # Its node has joined since, and does not run it.
     adopted: bool = False  # Known only from what its node had when it joined.
+    fenced: bool = False  # Strict, and of a lease that is over: it is dead and must never start.
 
     @property
     def ended(self) -> bool:
@@ -149,6 +150,8 @@ class Node(msgspec.Struct, omit_defaults=True):
     joined_at: float = 0.0
     changed_at: float = 0.0
     lost_seq: int = 0
+    lease: int = 0  # The last one that it has named.
+    lease_over: bool = False  # It was lost, and what is strict is dead there.
     images: dict[str, None] = {}
     failures: dict[str, list[float]] = {}  # By "app/service": when, newest last, at most 10.
     refusals: dict[str, tuple[str, str]] = {}  # By "app/service": the digest it cannot run, why.
@@ -191,4 +194,6 @@ class State(msgspec.Struct, omit_defaults=True):
     requests: dict[str, Request] = {}  # By the event's key.
     answered: dict[str, None] = {}  # Keys of the last requests that were answered.
     unreadable: dict[int, tuple[str, str]] = {}  # Sequence: subject, reason.
+    losses_held: list[str] = []  # Silent nodes that are not given up: too many at once …
+    losses_held_since: float = 0.0  # … since then.
     strangers: dict[str, dict[str, Held]] = {}  # By slot and node: what the log does not know.
