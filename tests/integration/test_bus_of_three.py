@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 
+import anyio
 import pytest
-from segue.bus import connect
+from segue.bus import Bus, connect
 from segue.bus.stream import Plan
 from segue.log import Message
 from segue.testing.hosts import Hosts
@@ -35,3 +37,56 @@ async def test_no_try_to_write_takes_longer_than_it_may_while_a_leader_is_electe
         assert len(took) > 1, "there was an election"
         assert max(took) < 3.0
         assert [message.sequence async for message in bus.read()] == [1]
+
+
+def test_a_client_connects_to_the_server_on_its_own_host_as_long_as_that_lives(
+    servers: NatsCluster,
+) -> None:
+    async def where() -> str:
+        async with await connect(servers.settings, name="test") as bus:
+            url = bus._connection.connected_url
+            return str(url.hostname if url else "")
+
+    for server in servers.servers:
+        host = server.host
+        for _ in range(3):
+            assert host.network.inside(host.number, lambda: anyio.run(where)) == host.address
+    host = servers.servers[0].host
+    servers.servers[0].kill()
+    assert host.network.inside(host.number, lambda: anyio.run(where)) != host.address
+
+
+async def test_followers_do_not_notice_that_another_host_is_cut_off(servers: NatsCluster) -> None:
+    async def follow(bus: Bus, gaps: list[float]) -> None:
+        seen_at = time.monotonic()
+        async with aclosing(bus.follow(0)) as stretches:
+            async for stretch in stretches:
+                gaps.append(time.monotonic() - seen_at)
+                seen_at = time.monotonic()
+                if stretch.messages and stretch.messages[-1].data == b"last":
+                    return
+
+    async def longest_gap() -> float:
+        gaps: list[float] = []
+        async with (
+            await connect(servers.settings, name="test") as bus,
+            anyio.create_task_group() as tasks,
+        ):
+            for _ in range(6):
+                tasks.start_soon(follow, bus, gaps)
+            for number in range(50):
+                if number == 10:
+                    servers[3].host.cut()
+                data = b"last" if number == 49 else b""
+                await bus.append([Message("load.x", str(number), data)])
+                await anyio.sleep(0.1)
+        return max(gaps)
+
+    async with await connect(servers.settings, name="test") as bus:
+        await bus.set_up(Plan(bytes_max=10**8))
+    await servers.lead(1)
+    host = servers[2].host
+    gap = await anyio.to_thread.run_sync(
+        host.network.inside, host.number, lambda: anyio.run(longest_gap)
+    )
+    assert gap < 1.0

@@ -109,6 +109,11 @@ class Connection(Wire):
         return bool(self._server_info.get("jetstream"))
 
     @property
+    def server(self) -> str:
+        """The name of the server that we are connected to."""
+        return str(self._server_info.get("server_name", ""))
+
+    @property
     def in_cluster(self) -> bool:
         """The server that we are connected to is one of several."""
         return bool(self._server_info.get("cluster"))

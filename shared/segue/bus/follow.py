@@ -3,7 +3,8 @@
 A consumer of the server's pushes messages here; it lives as long as nothing is missed. A gap in
 its own count, silence beyond its heartbeats, a cut connection, a restarted server: another one is
 made, which begins after the last message that was given. The server may run ahead of the reader
-by a bounded number of bytes and then waits.
+by a bounded number of bytes and then waits. Servers of a cluster give a consumer to any of them: it
+is made anew until it lives on the server that we are connected to, whose end is noticed at once.
 
 A log that is not the one that was followed raises `LogReplacedError`: nothing is made up.
 """
@@ -34,6 +35,8 @@ HEARTBEAT_S = 0.5
 SILENCE_S = 1.6  # Three heartbeats and a little.
 STRETCH_MAX = 500
 RETRY_S, DOUBTS_MAX = 0.25, 5
+CREATE_S = 2.0  # The servers may have given it to one that is dead: it is to be tried again soon.
+NEARBY_TRIES = 8
 _NANOSECONDS = 1_000_000_000
 _CONTROL = 100
 
@@ -63,6 +66,7 @@ class Consumer:
         self._news = asyncio.Event()
         self._count = 0  # Of messages by the consumer's own numbering.
         self._missed = False
+        self.nearby = False  # It lives on the server that we are connected to.
         self._read = after
         self._head = head  # The stream's last sequence before this consumer was made.
         self._idle_at = -1  # Where a heartbeat said that nothing is left.
@@ -90,7 +94,8 @@ class Consumer:
             wanted["filter_subjects"] = _widest(subjects)
         verb = f"CONSUMER.CREATE.{self._stream}.{self._name}"
         body = {"stream_name": self._stream, "config": wanted, "action": "create"}
-        info = await call(self._connection, verb, body, ConsumerInfo)
+        info = await call(self._connection, verb, body, ConsumerInfo, timeout_s=CREATE_S)
+        self.nearby = info.cluster is None or info.cluster.leader == self._connection.server
         if not info.num_pending:
             self._idle_at = max(self._head, self._read)
             self._news.set()
@@ -272,12 +277,16 @@ class _Reader:
         _same_log(info, self.read, cluster, self._cluster)
         self._cluster = cluster
         await self._same_history()
-        consumer = Consumer(self._connection, self._stream, self.read, info.state.last_seq)
-        try:
-            await consumer.start(self._subjects)
-        except BaseException:
+        for tries_left in reversed(range(NEARBY_TRIES)):
+            consumer = Consumer(self._connection, self._stream, self.read, info.state.last_seq)
+            try:
+                await consumer.start(self._subjects)
+            except BaseException:
+                consumer.stop()
+                raise
+            if consumer.nearby or not tries_left:
+                break
             consumer.stop()
-            raise
         return consumer
 
     async def _same_history(self) -> None:

@@ -56,11 +56,18 @@ class StreamInfo(Answer):
     ts: str = ""
 
 
+class Home(msgspec.Struct, frozen=True):
+    """The server that a consumer lives on, in a cluster."""
+
+    leader: str = ""
+
+
 class ConsumerInfo(Answer):
     """A consumer just made; `num_pending` messages are waiting for it."""
 
     name: str = ""
     num_pending: int = 0
+    cluster: Home | None = None
 
 
 class RawMessage(msgspec.Struct):

@@ -4,7 +4,8 @@ Kept of nats-py: TLS, credentials, the pool of servers, pings and the reconnect 
 dialling, reading and writing. The laws:
 
 - Whatever arrives costs at most its own message; what breaks the framing costs one reconnect.
-- It reconnects for ever, slower and slower up to a second, with jitter.
+- It reconnects for ever, slower and slower up to a second, with jitter; to a server on its own
+  host first, so that the loss of another host is no loss of the bus.
 - What was said before a cut is not said after it.
 - Writing never blocks reading or pinging; `barrier` waits behind everything said before it.
 """
@@ -12,6 +13,7 @@ dialling, reading and writing. The laws:
 import asyncio
 import random
 import re
+import socket
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, cast
@@ -65,6 +67,7 @@ class Wire(Client):
         self.why_away = ""
         self._ps: Any = Parser(self)
         self._failures = 0
+        self._here: dict[str, bool] = {}  # Whether a server's name is one of this host's.
 
     @abstractmethod
     def deliver(self, sid: int, subject: bytes, reply: bytes, headers: bytes, data: bytes) -> None:
@@ -80,6 +83,8 @@ class Wire(Client):
         """Dial the next server: the pool once around at once, then ever slower, with jitter."""
         while True:
             pool = self._server_pool
+            if not self._failures:
+                await self._own_host_first()
             if self._failures >= len(pool):
                 self._keep_trying()
                 exponent = min(self._failures - len(pool), 10)
@@ -98,6 +103,14 @@ class Wire(Client):
             else:
                 self._current_server = server
                 return
+
+    async def _own_host_first(self) -> None:
+        """Put a server on this very host before all others: its wire cannot be cut from us."""
+        for server in self._server_pool:
+            host = server.uri.hostname or ""
+            if host not in self._here:
+                self._here[host] = await _is_here(host)
+        self._server_pool.sort(key=lambda server: not self._here[server.uri.hostname or ""])
 
     async def _process_connect_init(self) -> None:
         for task in (self._reading_task, self._ping_interval_task, self._flusher_task):
@@ -278,3 +291,15 @@ class Wire(Client):
             raise BusTimeoutError(f"the bus did not answer a ping in {timeout_s:g} s") from None
         if not heard:
             raise BusUnreachableError("there is no connection to the bus")
+
+
+async def _is_here(name: str) -> bool:
+    """Tell whether a name leads to this host: only its own addresses can be bound."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(name, 0, type=socket.SOCK_DGRAM)
+        for family, kind, _, _, address in found:
+            with socket.socket(family, kind) as place:
+                place.bind(address)
+    except OSError:
+        return False
+    return bool(found)
