@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import anyio
+
 from segue.bus import BusRefusedError, Settings, settings
 from segue.bus.connection import Connection
 from segue.bus.jetstream import EVENTS, NO_STREAM, Answer, call
@@ -174,6 +176,16 @@ class NatsCluster:
     def current(self, stream: str = EVENTS, within_s: float = 30.0) -> None:
         """Wait until every server's copy of a stream is complete."""
         _until(lambda: self._is_current(stream), within_s, f"a copy of {stream} lags behind")
+
+    async def lead(self, number: int, stream: str = EVENTS) -> None:
+        """Let the server on a host lead a stream; all servers must be well."""
+        body = {"placement": {"preferred": self[number].name}}
+        connection = await Connection.open(self.settings, name="test")
+        try:
+            while await anyio.to_thread.run_sync(self.leader, stream) is not self[number]:
+                await call(connection, f"STREAM.LEADER.STEPDOWN.{stream}", body, Answer)
+        finally:
+            await connection.close()
 
     async def forget(self) -> None:
         """Delete the log and the buckets: the next test begins anew."""
