@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError, UnknownCommandError
 
-from segue_cli.app import build, names
+from segue_cli.app import build, members, names
 from segue_cli.errors import INVALID, CommandError, debugging, innermost, sort
 
 VALUED = ("--nats", "--server", "--context", "--data-dir")  # A value follows them.
@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
             fenced(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )
     except UnknownCommandError as error:
-        _say(*_unknown((error.unused_tokens or [""])[0]))
+        _say(*_unknown((error.unused_tokens or [""])[0], arguments))
         return INVALID
     except CycloptsError as error:
         _say(" ".join(str(error).split()), f"`segue {_command(arguments)}--help` shows its use")
@@ -62,15 +62,20 @@ def fenced(arguments: Sequence[str]) -> list[str]:
     return given
 
 
-def _unknown(word: str) -> tuple[str, str]:
+def _unknown(word: str, arguments: Sequence[str]) -> tuple[str, str]:
     """Say that there is no such command, and which may be meant."""
-    near = difflib.get_close_matches(word, names(), n=1, cutoff=0.5)
-    hint = f"did you mean `segue {near[0]}`?" if near else "`segue --help` lists the commands"
-    return f"there is no command called {word}", hint
+    family = arguments[0] if members(arguments[0]) else ""
+    near = difflib.get_close_matches(word, members(family) or names(), n=1, cutoff=0.5)
+    head = f"{family} " if family else ""
+    meant = f"did you mean `segue {head}{near[0]}`?" if near else ""
+    return f"there is no command called {head}{word}", meant or f"`segue {head}--help` lists them"
 
 
 def _command(arguments: Sequence[str]) -> str:
-    return next((f"{word} " for word in arguments if word in names()), "")
+    """Name the command that is meant, as far as it is one."""
+    first = next((word for word in arguments if word in names()), "")
+    second = next((word for word in arguments if word in members(first)), "")
+    return " ".join([*filter(None, (first, second)), ""])
 
 
 def _explain(error: BaseException) -> int:

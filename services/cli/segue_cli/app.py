@@ -52,12 +52,30 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         Command("restore", "backup:restore", "Bring a log back from a backup."),
         Command("emit", "requests:emit", "Publish an event, as any program may."),
     ),
+    "Hosts": (
+        Command("server init", "server:init", "Prepare a control host: bus, keys, services."),
+        Command("server token", "server:token_for", "Print what a host needs to join as a node."),
+        Command("node join", "join:join", "Make this host a node: one node runner and one fencer."),
+    ),
+}
+
+
+ABOUT_FAMILIES = {
+    "node": "Look at nodes, prepare them, empty them.",
+    "server": "Prepare the hosts of the bus and the deciding services.",
 }
 
 
 def names() -> list[str]:
-    """Give the commands' names, in the order of the help."""
-    return [command.name for commands in COMMANDS.values() for command in commands]
+    """Give the first words of all commands, in the order of the help."""
+    words = [one.name.partition(" ")[0] for commands in COMMANDS.values() for one in commands]
+    return list(dict.fromkeys(words))
+
+
+def members(family: str) -> list[str]:
+    """Give the second words of the commands that begin with this one."""
+    heads = [one.name.partition(" ") for commands in COMMANDS.values() for one in commands]
+    return [second for first, _, second in heads if first == family and second]
 
 
 def installed_version() -> str:
@@ -84,11 +102,12 @@ def build() -> App:
     for order, (title, commands) in enumerate(COMMANDS.items()):
         group = Group(title, sort_key=order)
         for place, command in enumerate(commands):
-            app.command(
+            family, _, name = command.name.rpartition(" ")
+            _family(app, family, group, place).command(
                 f"segue_cli.{command.target}",
-                name=command.name,
+                name=name,
                 help=command.about,
-                group=group,
+                group=None if family else group,
                 sort_key=place,
                 default_parameter=defaults,
             )
@@ -97,3 +116,20 @@ def build() -> App:
     for flag in ("--help", "--version", "--install-completion"):
         app[flag].group = more
     return app
+
+
+def _family(app: App, name: str, group: Group, place: int) -> App:
+    """Give the application that a command belongs to: `node` for `node ls`, else the whole."""
+    if not name:
+        return app
+    if name not in app:
+        made = App(
+            name=name,
+            help=ABOUT_FAMILIES[name],
+            help_format="plaintext",
+            version_flags=(),
+            group=group,
+            sort_key=place,
+        )
+        app.command(made)
+    return app[name]

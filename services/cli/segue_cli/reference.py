@@ -61,12 +61,15 @@ def _contents() -> Iterator[str]:
     yield "| command | what it does |\n|---|---|"
     for commands in COMMANDS.values():
         for command in commands:
-            yield f"| [`{command.name}`](#segue-{command.name}) | {command.about} |"
+            place = f"segue-{command.name}".replace(" ", "-")
+            yield f"| [`{command.name}`](#{place}) | {command.about} |"
     yield ""
 
 
 def _section(app: App, command: Command) -> Iterator[str]:
-    made = app[command.name]
+    made = app
+    for word in command.name.split():
+        made = made[word]
     arguments = [a for a in made.assemble_argument_collection() if a.show]
     own = [a for a in arguments if _SHARED not in _groups(a)]
     places = [a for a in own if not a.names or not a.names[0].startswith("-")]

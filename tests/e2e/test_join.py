@@ -1,0 +1,117 @@
+"""A control host and a node, prepared with the commands and run as these say, nothing else."""
+
+import pathlib
+import shlex
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import anyio
+import pytest
+from segue.bus import Bus, connect, settings
+from segue.envelope import ERRORS, decode
+from segue.events import Event
+from segue.events.deploy import DeployCompleted
+from segue.events.node import NodeJoined
+from segue.log import Message
+from segue.testing.cluster import bare
+from segue.testing.engine import BUSYBOX
+from segue.testing.hosts import Host, Hosts
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    with Hosts(2, tmp_path_factory.mktemp("hosts")) as hosts:
+        yield hosts
+
+
+def segue(host: Host, *words: str, code: int = 0) -> list[str]:
+    """Run a command on a host; give its lines."""
+    command = [*host.enter, sys.executable, "-m", "segue_cli", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return (done.stdout if code == 0 else done.stderr).splitlines()
+
+
+def follow_the_words(host: Host, said: list[str]) -> None:
+    """Run the commands that are given to be run by hand; a node's folders are the test's own."""
+    for number, given in enumerate(one.strip() for one in said if one.startswith("  ")):
+        line = given.removesuffix("&")
+        if line == given:
+            subprocess.run(shlex.split(line), check=True)
+            continue
+        runner = f"--state {host.folder}/state --runtime {host.folder}/run"
+        line = line.replace("/segue-node-runner", f"/segue-node-runner {runner}")
+        line = line.replace("/segue-fencer", f"/segue-fencer --folder {host.folder}/fence")
+        name = f"by-hand-{number}"
+        host.run(name, ["sh", "-c", line], {"DOCKER_HOST": host.engine.url})
+
+
+@pytest.fixture
+async def bus(hosts: Hosts, tmp_path: pathlib.Path) -> AsyncIterator[Bus]:
+    """The bus of a control host that was prepared and started."""
+    control = hosts[1]
+    folders = ["--dir", f"{tmp_path}/etc", "--units", f"{tmp_path}/units"]
+    said = segue(
+        control, "server", "init", *folders, "--store", f"{tmp_path}/store",
+        "--address", control.address,
+    )  # fmt: skip
+    follow_the_words(control, said)
+    env = dict(line.split("=", 1) for line in (tmp_path / "etc/segue.env").read_text().splitlines())
+    bus = await connect(settings(env), name="test")
+    try:
+        yield bus
+    finally:
+        await bus.close()
+        for host in hosts:
+            for unit in host.units:
+                unit.kill()
+        hosts.clear()
+
+
+async def wait(bus: Bus, kind: type[Event]) -> Event:
+    with anyio.fail_after(60):
+        while True:
+            try:
+                await bus.head()
+                break
+            except Exception:  # noqa: BLE001 — the first service has not made the log yet.
+                await anyio.sleep(0.2)
+        async for stretch in bus.follow(0):
+            for stored in stretch.messages:
+                try:
+                    event = decode(stored).event
+                except ERRORS:
+                    continue
+                if isinstance(event, kind):
+                    return event
+    raise AssertionError("a log has no end")
+
+
+async def test_a_host_joins_with_its_token_and_runs_what_is_deployed(
+    bus: Bus, hosts: Hosts, tmp_path: pathlib.Path
+) -> None:
+    control, host = hosts
+    (token,) = segue(control, "server", "token", "node-b", "--dir", f"{tmp_path}/etc")
+    words = ["node", "join", "--token", token, "--dir", f"{tmp_path}/node"]
+    words += ["--units", f"{tmp_path}/node-units", "--label", "disk=ssd"]
+    said = segue(host, *words)
+    follow_the_words(host, said)
+    joined = await wait(bus, NodeJoined)
+    assert isinstance(joined, NodeJoined)
+    assert (joined.node, joined.labels) == ("node-b", {"disk": "ssd"})
+    service = {"image": BUSYBOX, "command": ["sleep", "1000"], "network_mode": "none"}
+    compose = {"services": {"web": {**service, "deploy": {"replicas": 2}}}}
+    await bus.append([Message("deploy.requested.shop", "deploy", bare(compose))])
+    await wait(bus, DeployCompleted)
+    assert len(host.processes()) == 2
+
+    before = {path: path.read_bytes() for path in tmp_path.rglob("node*/**/*") if path.is_file()}
+    assert "is prepared already: nothing was changed" in segue(host, *words)[0]
+    assert {path: path.read_bytes() for path in before} == before
+    words[words.index(f"{tmp_path}/node")] = f"{tmp_path}/second"
+    refused = segue(control, *words, code=1)
+    assert "a runner is at work on a node called node-b already" in refused[0]
+    assert not (tmp_path / "second").exists()
