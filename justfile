@@ -55,7 +55,7 @@ coverage:
     {{ run }} coverage report --include='{{ deciding }}' --omit='*/__main__.py' \
         | awk '{ print } $NF ~ /%$/ && $NF + 0 < 95 { low = 1 } END { exit low }'
 
-# Change a core in every small way and see whether a test fails: `just mutants scheduler`.
+# Change a core in every small way; fails where tests notice less than 85 %: `just mutants scheduler`.
 mutants service="deployer":
     rm -rf .mutants/{{ service }}
     mkdir -p .mutants/{{ service }}/src
@@ -63,6 +63,11 @@ mutants service="deployer":
     cp -r tests pyproject.toml .mutants/{{ service }}
     cd .mutants/{{ service }} && nice {{ run }} --project ../.. --group mutants mutmut run
     cd .mutants/{{ service }} && {{ run }} --project ../.. --group mutants mutmut results
+    cd .mutants/{{ service }} && {{ run }} --project ../.. --group mutants mutmut export-cicd-stats
+    awk -F '[:,]' '/"(killed|timeout)"/ { noticed += $2 } /"total"/ { all = $2 } \
+        END { score = all ? 100 * noticed / all : 0; \
+        printf "%d of %d mutants were noticed: %.1f %%\n", noticed, all, score; exit score < 85 }' \
+        .mutants/{{ service }}/mutants/mutmut-cicd-stats.json
 
 # Many clusters under a virtual clock, with every fault: `just simulate 1000`.
 simulate *args="200":
