@@ -82,7 +82,7 @@ def test_a_bus_that_everyone_may_use_is_fine_on_loopback_only() -> None:
     [
         ({}, "ok"),
         ({"allow": [">"]}, "ok"),
-        ({"allow": ["deploy.>", "removal.>", "scale.>", "node.>"]}, "ok"),
+        ({"allow": ["deploy.>", "removal.>", "scale.>", "node.>", "rebalance.>"]}, "ok"),
         ({"allow": ["scale.requested.>"]}, "warn"),
         ({"deny": ["deploy.>"]}, "warn"),
     ],

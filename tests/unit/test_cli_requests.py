@@ -79,6 +79,7 @@ def test_what_is_wrong_with_an_event_is_said_precisely(
 def test_the_requests_are_those_that_anyone_may_make() -> None:
     assert {name.partition(".")[0] for name in requests()} == {
         "deploy",
+        "rebalance",
         "removal",
         "scale",
         "node",

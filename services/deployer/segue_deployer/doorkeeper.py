@@ -44,6 +44,8 @@ def answers(picture: Picture) -> Iterator[Decision]:
         yield Decision(rejected, key=str(sequence))
     asked: set[str] = set()
     for request in picture.state.requests.values():
+        if request.type not in _ANSWERS:
+            continue  # The scheduler's.
         about = request.data.get("app") or request.data["node"]
         if about in asked:
             continue

@@ -1,7 +1,7 @@
 """Decide which node runs each requested container, and say why, also when none can.
 
-Ties go to the smaller name, so that equal pictures give equal decisions. It never decides that
-something is to run or to stop.
+It also plans which containers to move when nodes are unevenly used. Ties go to the smaller name, so
+that equal pictures give equal decisions. It never decides that something is to run or to stop.
 """
 
 from segue.core import MOST_DECISIONS, Core, Decision
@@ -16,11 +16,13 @@ from segue.events.container import (
 )
 from segue.events.image import ImageEvent
 from segue.events.leader import LeaderElected
+from segue.events.rebalance import RebalancePlanned, RebalanceRequested
 from segue.picture import Container
 from segue.picture.fold_container import revivable
 
 from segue_scheduler.choice import Choice
 from segue_scheduler.filters import Ask, asked
+from segue_scheduler.rebalance import answer, opportunity, plan
 from segue_scheduler.scores import Scale
 
 RUNNERS_UP = 3
@@ -42,6 +44,7 @@ class Scheduler(Core):
     def __init__(self) -> None:
         super().__init__()
         self._stale = True  # Something changed that may let a waiting container be placed.
+        self._news = True  # Something changed at all: another plan may come of it.
         self._looks = 0  # In one decision.
         self._choices: dict[object, Choice] = {}  # By what equal containers have in common.
 
@@ -49,17 +52,43 @@ class Scheduler(Core):
         """Correct the picture; what is no everyday news may open or close a place."""
         super().fold(record)
         self._stale = self._stale or not isinstance(record.event, _EVERYDAY)
+        self._news = True
 
     def decide(self, now: float) -> list[Decision]:
+        """Place what waits; once nothing can be placed, look whether something is to be moved."""
+        self.picture.touched.clear()  # The deployer's marks: nobody reads them here.
+        due = self.wake_at is not None and now >= self.wake_at
+        owed: list[Decision] = []
+        if self._stale or due:
+            later = [c.not_before for c in self.picture.pending.values() if c.not_before > now]
+            self.wake_at = min(later, default=None)
+            owed = self._place_all(now)
+        if not owed and (self._news or due):
+            owed = self._rebalance(now)
+            self._news = bool(owed)
+        return owed
+
+    def _rebalance(self, now: float) -> list[Decision]:
+        """Plan when asked, and unasked for a while after nodes or the last plan have settled."""
+        for request in self.picture.state.requests.values():
+            if request.type == RebalanceRequested.type:
+                moves, reason = answer(self.picture)
+                event = RebalancePlanned(moves=moves, reason=reason)
+                return [Decision(event, request.cause, actor=request.actor)]
+        found = opportunity(self.picture)
+        if found is None or now > found.until:
+            return []
+        if now < found.since:
+            self.wake_at = min(self.wake_at or found.since, found.since)
+            return []
+        moves = plan(self.picture)
+        return [Decision(RebalancePlanned(moves=moves), found.cause)] if moves else []
+
+    def _place_all(self, now: float) -> list[Decision]:
         """Place what waits, oldest first; each decision counts for the next.
 
         What is left over when that takes long is decided once this is in the log.
         """
-        self.picture.touched.clear()  # The deployer's marks: nobody reads them here.
-        if not self._stale and (self.wake_at is None or now < self.wake_at):
-            return []
-        later = [c.not_before for c in self.picture.pending.values() if c.not_before > now]
-        self.wake_at = min(later, default=None)
         owed: list[Decision] = []
         placed: list[Container] = []
         self._looks, self._choices = 0, {}

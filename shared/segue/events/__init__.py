@@ -1,6 +1,16 @@
 """Every event there is, one module per noun. The types are the source of schemas/ and docs."""
 
-from segue.events import container, deploy, event, image, leader, node, scale, service
+from segue.events import (
+    container,
+    deploy,
+    event,
+    image,
+    leader,
+    node,
+    rebalance,
+    scale,
+    service,
+)
 from segue.events.base import REGISTRY, Event, subjects
 
 __all__ = [
@@ -12,6 +22,7 @@ __all__ = [
     "image",
     "leader",
     "node",
+    "rebalance",
     "scale",
     "service",
     "subjects",

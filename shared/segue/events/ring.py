@@ -7,7 +7,17 @@ not named. Where two say the same event, its `reason` tells which.
 
 import msgspec
 
-from segue.events import container, deploy, event, image, leader, node, scale, service
+from segue.events import (
+    container,
+    deploy,
+    event,
+    image,
+    leader,
+    node,
+    rebalance,
+    scale,
+    service,
+)
 from segue.events.base import Event
 
 ANYONE = "anyone"  # A person, CI, a monitor: any program with a NATS client.
@@ -65,6 +75,8 @@ RING: dict[type[Event], Place] = {
     node.NodeCordoned: _place("deployer", "scheduler"),
     node.NodeUncordoned: _place("deployer", "scheduler"),
     node.NodeRequestRejected: _place("deployer", ""),
+    rebalance.RebalanceRequested: _place(ANYONE, "scheduler"),
+    rebalance.RebalancePlanned: _place("scheduler", "deployer"),
     scale.ScaleRequested: _place(ANYONE, "deployer"),
     scale.ScaleAccepted: _place("deployer", "deployer"),
     scale.ScaleRejected: _place("deployer", ""),

@@ -29,6 +29,7 @@ from segue.events.node import (
     NodeUncordoned,
     NodeUncordonRequested,
 )
+from segue.events.rebalance import RebalancePlanned
 from segue.events.scale import ScaleAccepted, ScaleRejected, ScaleRequested
 from segue.events.service import ServiceFlapping, ServiceSteady
 from segue.picture.indexed import Indexed
@@ -48,6 +49,7 @@ ANSWERS = frozenset(
         NodeCordoned,
         NodeUncordoned,
         NodeRequestRejected,
+        RebalancePlanned,
     )
 )
 

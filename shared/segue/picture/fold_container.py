@@ -23,6 +23,7 @@ from segue.events.container import (
     ContainerUnplaceable,
 )
 from segue.events.node import Held
+from segue.picture import fold_rebalance
 from segue.picture.indexed import Indexed
 from segue.picture.state import RANK, UP, Container, Phase, Slot
 
@@ -268,6 +269,7 @@ def stopped(picture: Indexed, record: Record, event: ContainerStopped) -> None:
 def _end(picture: Indexed, container: Container, time: float) -> None:
     container.ended_at = time
     picture.vacate(container)
+    fold_rebalance.ended(picture, container, time)
     slot = picture.slot(container.app, container.service, container.slot)
     if slot is not None:
         slot.leaving.pop(container.attempt, None)

@@ -84,6 +84,7 @@ def _judge(picture: Indexed, record: Record, node: Node, phase: Any) -> None:
 def _fitness_changed(picture: Indexed, record: Record, node: Node) -> None:
     """Note that the node may be of other use now: a global service may owe it a slot."""
     node.cause = record.as_cause()
+    node.usable_since = (node.usable_since or record.time) if node.usable else 0.0
     picture.nodes_changed = True
     for app in picture.apps.values():
         for service in app.services.values():

@@ -5,6 +5,7 @@ Only `segue.picture.fold_*` changes any of it.
 """
 
 from segue.events.node import Held
+from segue.events.rebalance import Move
 from segue.picture.state import ENDED, App, Container, Leader, Node, Service, Slot, State
 from segue.spec import AppSpec, Resources, ServiceSpec
 
@@ -104,6 +105,25 @@ class Indexed:
     def strangers(self, app: str, service: str, slot: int) -> dict[str, Held]:
         """Give what nodes have of a slot although the log does not know it, by node."""
         return self.state.strangers.get(f"{app}/{service}.{slot}", {})
+
+    def moves(self) -> list[Move]:
+        """Give the newest plan's moves that are still to be done or under way, in its order."""
+        plan = self.state.plan
+        return [move for move in plan.moves.values() if self._counts(move)] if plan else []
+
+    def _counts(self, move: Move) -> bool:
+        """Tell whether a move can still be done; what has failed twice since counts no more."""
+        container = self.container(move.app, move.service, move.slot, move.attempt)
+        target, slot = self.nodes.get(move.target), self.slot(move.app, move.service, move.slot)
+        return (
+            container is not None
+            and container.node == move.source
+            and not self.is_gone(container)
+            and target is not None
+            and target.usable
+            and slot is not None
+            and slot.attempt <= move.attempt + 1
+        )
 
     def greatest_attempt(self, app: str, service: str, slot: Slot) -> int:
         """Give the greatest attempt of a slot, be it in the log or only on a node."""

@@ -11,6 +11,7 @@ import msgspec
 from segue.envelope import Cause
 from segue.events.container import Refusal
 from segue.events.node import Held, NodeJoined
+from segue.events.rebalance import Move
 from segue.spec import AppSpec, ServiceSpec
 
 Phase = Literal[
@@ -146,6 +147,7 @@ class Node(msgspec.Struct, omit_defaults=True):
     phase: Literal["up", "suspected", "lost", "left"] = "up"
     degraded: str = ""
     cordoned: bool = False
+    usable_since: float = 0.0  # 0 while it is not.
     joined_seq: int = 0
     joined_at: float = 0.0
     changed_at: float = 0.0
@@ -160,6 +162,14 @@ class Node(msgspec.Struct, omit_defaults=True):
     def usable(self) -> bool:
         """New containers may go there."""
         return self.phase == "up" and not self.degraded and not self.cordoned
+
+
+class Plan(msgspec.Struct):
+    """The newest plan that moves containers, and what is left of it."""
+
+    cause: Cause
+    moves: dict[str, Move]  # By slot, as people write it.
+    changed_at: float  # When it was said, or the last of its moves ended.
 
 
 class Leader(msgspec.Struct):
@@ -196,4 +206,5 @@ class State(msgspec.Struct, omit_defaults=True):
     unreadable: dict[int, tuple[str, str]] = {}  # Sequence: subject, reason.
     losses_held: list[str] = []  # Silent nodes that are not given up: too many at once …
     losses_held_since: float = 0.0  # … since then.
+    plan: Plan | None = None
     strangers: dict[str, dict[str, Held]] = {}  # By slot and node: what the log does not know.

@@ -26,6 +26,7 @@ from segue.events.node import (
     NodeRecovered,
     NodeUncordonRequested,
 )
+from segue.events.rebalance import RebalanceRequested
 from segue.events.scale import ScaleRequested
 from segue.testing.fleet import BEAT_S, Fleet, Host
 
@@ -206,6 +207,10 @@ def _about_node(fleet: Fleet, first: int, second: int) -> None:
         fleet.say(told[second % 4])
 
 
+def _rebalance(fleet: Fleet, _: int, __: int) -> None:
+    fleet.say(RebalanceRequested())
+
+
 def _lie(fleet: Fleet, first: int, second: int) -> None:
     """Let a node say what is not so, of containers that it has, had, or never knew."""
     kind, more = _FACTS[first % len(_FACTS)]
@@ -255,6 +260,7 @@ _ACTS: dict[str, Callable[[Fleet, int, int], None]] = {
     "end": _end,
     "ill": _ill,
     "node": _about_node,
+    "rebalance": _rebalance,
     "lie": _lie,
     "repeat": _repeat,
     "blind": _blind,
