@@ -31,7 +31,7 @@ def _platform(text: str) -> tuple[str, str, str]:
 _FACTS: dict[str, Callable[[Node], str]] = {
     "node.id": lambda node: node.name,
     "node.hostname": lambda node: node.facts.hostname,
-    "node.role": lambda node: node.facts.labels.get("role", "worker"),
+    "node.role": lambda node: node.labels.get("role", "worker"),
     "node.platform.os": lambda node: _platform(node.facts.platform)[0],
     _ARCH: lambda node: _platform(node.facts.platform)[1],
 }
@@ -84,7 +84,7 @@ def fact(node: Node, key: str) -> str:
     """Look up what a node is; the empty string for a label that it lacks."""
     if key in _FACTS:
         return _FACTS[key](node)
-    return node.facts.labels.get(key.split(".", 2)[2], "")
+    return node.labels.get(key.split(".", 2)[2], "")
 
 
 def allows(spec: ServiceSpec, node: Node) -> str:

@@ -4,7 +4,9 @@ Deployer (what is owed?), command line (what is shown as missing?) and the tests
 must run?) have to agree on this, so it stands here. Nothing is decided about what is missing.
 """
 
-from segue.picture import UP, App, Container, Picture, Service
+import itertools
+
+from segue.picture import UP, App, Container, Picture, Service, Slot
 from segue.placement import allows
 
 
@@ -29,16 +31,22 @@ def wanted_slots(picture: Picture, app: App, service: Service) -> dict[int, str]
     if not service.spec.is_global:
         return dict.fromkeys(range(1, service.replicas + 1), "")
     by_node = {slot.pinned: number for number, slot in service.slots.items() if slot.pinned}
-    free = max(service.slots, default=0)
+    orphans = (number for number, slot in service.slots.items() if _orphaned(picture, slot))
+    free = itertools.chain(sorted(orphans), itertools.count(1 + max(service.slots, default=0)))
     wanted: dict[int, str] = {}
     for name in sorted(picture.nodes):
         node = picture.nodes[name]
-        if allows(service.spec, node) or (name not in by_node and not node.usable):
+        unfit = node.drain is not None or (name not in by_node and not node.usable)
+        if unfit or allows(service.spec, node):
             continue
-        if name not in by_node:
-            free += 1
-        wanted[by_node.get(name, free)] = name
+        wanted[by_node[name] if name in by_node else next(free)] = name
     return wanted
+
+
+def _orphaned(picture: Picture, slot: Slot) -> bool:
+    """Tell whether a slot's node is forgotten: another node's slot may go on from its attempts."""
+    ended = all(container.ended for container in slot.containers())
+    return bool(slot.pinned) and slot.pinned not in picture.nodes and ended
 
 
 def at_hand(picture: Picture, app: App, service: Service) -> dict[int, str]:

@@ -210,7 +210,7 @@ def test_a_decision_that_is_made_sooner_now_is_told(monkeypatch: pytest.MonkeyPa
     stage.later(20)
     whole = recorded(stage)
     assert now(whole).equal
-    monkeypatch.setattr(slots, "REPLACED_AT_ONCE", 0.5)
+    monkeypatch.setattr(slots, "AT_ONCE", 0.5)
     found = now(whole)
     assert set(kinds(found)) == {("sooner now", "deployer")}
     one = found.differences[0]

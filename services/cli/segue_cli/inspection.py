@@ -238,8 +238,9 @@ def _node(node: Node, seen: Sight) -> Iterator[RenderableType]:
             ("engine", facts.engine),
             ("version", facts.version),
             ("disk", size(facts.disk_bytes) if facts.disk_bytes else ""),
-            ("labels", ", ".join(f"{k}={v}" for k, v in facts.labels.items())),
+            ("labels", ", ".join(f"{k}={v}" for k, v in node.labels.items())),
             ("images", count(len(node.images), "image") if node.images else ""),
+            *_drain(node),
             ("session", facts.session),
         ],
     )
@@ -248,6 +249,19 @@ def _node(node: Node, seen: Sight) -> Iterator[RenderableType]:
     held = [row for row in rows.slots(seen.picture) if row.node == node.name]
     if held:
         yield _titled("containers", table(held, slot_columns(seen.time)))
+
+
+def _drain(node: Node) -> Facts:
+    """Say how far the emptying of a node is, and what is in the way."""
+    drain = node.drain
+    if drain is None:
+        return []
+    held = [f"{b.app}/{b.service}.{b.slot}: {b.reason}" for b in drain.blockers]
+    return [
+        ("emptied", "" if drain.done else f"to be so by {clock(drain.deadline_at)}"),
+        ("gone", count(drain.moved, "container")),
+        ("held", "\n".join([] if drain.done else held)),
+    ]
 
 
 def _event(one: Read) -> Iterator[RenderableType]:

@@ -10,7 +10,8 @@ from segue.core import MOST_DECISIONS, Core, Decision
 from segue.picture import App
 from segue.picture.indexed import EVERY_SLOT
 
-from segue_deployer import apps, doorkeeper, slots
+from segue_deployer import apps, doorkeeper, drains, slots
+from segue_deployer.moves import Budget
 from segue_deployer.tally import Tally
 
 ANSWERS_AT_ONCE = 50  # Converting a Compose document takes milliseconds; beats must go on.
@@ -29,7 +30,7 @@ class Deployer(Core):
     def decide(self, now: float) -> list[Decision]:
         """Say what is owed; a service stays touched until it is owed nothing."""
         owed = list(islice(doorkeeper.answers(self.picture), ANSWERS_AT_ONCE))
-        asked = {request.data.get("app") for request in self.picture.state.requests.values()}
+        asked = {str(request.data.get("app")) for request in self.picture.state.requests.values()}
         self._due(now)
         for app_name, services in self._touched_apps().items():
             if app_name in asked:
@@ -41,7 +42,11 @@ class Deployer(Core):
                     del self.picture.touched[app_name, service]
             if len(owed) >= MOST_DECISIONS:
                 break
-        self.wake_at = None if owed else min(self._look_at.values(), default=None)
+        if not owed:  # What is moved is judged by slots that are owed nothing themselves.
+            owed = drains.decide(self.picture, Budget(self._tallies), now, asked)[:MOST_DECISIONS]
+        ends = drains.deadline(self.picture, now)
+        times = [*self._look_at.values(), *([] if ends is None else [ends])]
+        self.wake_at = None if owed else min(times, default=None)
         return owed
 
     def _touched_apps(self) -> dict[str, list[str]]:

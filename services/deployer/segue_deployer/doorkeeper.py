@@ -20,15 +20,10 @@ from segue.events.deploy import (
     RemovalRequested,
 )
 from segue.events.event import EventRejected
-from segue.events.node import (
-    NodeCordoned,
-    NodeCordonRequested,
-    NodeRequestRejected,
-    NodeUncordoned,
-    NodeUncordonRequested,
-)
 from segue.events.scale import ScaleAccepted, ScaleRejected, ScaleRequested
 from segue.picture import Picture, Request
+
+from segue_deployer import nodes
 
 REPLICAS_MOST = 100_000
 
@@ -110,23 +105,9 @@ def _scale_problem(picture: Picture, asked: ScaleRequested) -> Problem | None:
     return None
 
 
-def _cordon(picture: Picture, request: Request) -> Event:
-    name = request.data["node"]
-    if name not in picture.nodes:
-        there = ", ".join(sorted(picture.nodes)[:20]) or "none"
-        problem = Problem(
-            where="node", what=f"there is no node called {name}", hint=f"there are: {there}"
-        )
-        return NodeRequestRejected(node=name, problems=[problem])
-    if request.type == NodeCordonRequested.type:
-        return NodeCordoned(node=name)
-    return NodeUncordoned(node=name)
-
-
 _ANSWERS: dict[str, Callable[[Picture, Request], Event]] = {
     DeployRequested.type: _deploy,
     RemovalRequested.type: _removal,
     ScaleRequested.type: _scale,
-    NodeCordonRequested.type: _cordon,
-    NodeUncordonRequested.type: _cordon,
+    **{request.type: nodes.answer for request in nodes.REQUESTS},
 }

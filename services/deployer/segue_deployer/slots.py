@@ -9,7 +9,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any
 
 from segue.core import Decision
 from segue.envelope import Cause
@@ -18,10 +18,16 @@ from segue.picture import App, Container, Picture, Service, Slot
 from segue.wants import current, ready
 
 from segue_deployer.restart import restart_at
-from segue_deployer.tally import Tally, begins_anew, ended_as_told, over, superseded
+from segue_deployer.tally import (
+    RetireReason,
+    Tally,
+    begins_anew,
+    ended_as_told,
+    over,
+    unneeded,
+)
 
-REPLACED_AT_ONCE = 0.25
-RetireReason = Literal["scaled", "replaced", "removed", "superseded", "unhealthy", "moved"]
+AT_ONCE = 0.25
 
 
 def decide(
@@ -30,39 +36,48 @@ def decide(
     """Say what the service is owed now, slot by slot."""
     tally = tallies[service.name]
     for _, number in reversed(tally.places("unwanted")):
-        yield from _leave(app, service, service.slots[number])
+        yield from _leave(picture, app, service, service.slots[number])
     gate, budget = None, 0
     due = [tally.places("owing")]
     if tally.places("gated") or tally.places("outdated"):
         gate = _gate(app, service, tallies)
     if gate is not None:
-        most = max(1, math.floor(tally.at_hand * REPLACED_AT_ONCE))
-        budget = max(0, most - tally.missing)
+        budget = spare(tally)
         due += [tally.places("gated"), tally.places("outdated")[:budget]]
     for (pinned, number), _ in itertools.groupby(heapq.merge(*due)):
         slot = service.slots.get(number) or Slot(number=number)
-        for unwanted, cause in superseded(picture, service, slot):
-            yield _retire(service, unwanted, "superseded", cause)
+        for unwanted, reason, cause in unneeded(picture, service, slot):
+            yield retire(service, unwanted, reason, cause)
         container = slot.container
         if container is not None and not over(picture, service, container):
             if not current(service, container) and not container.retired:
                 works = ready(service, container)
                 if not works or budget > 0:
                     budget -= works
-                    yield _retire(service, container, "replaced", service.cause or app.cause)
+                    yield retire(service, container, "replaced", service.cause or app.cause)
             continue
         decision = _next(picture, app, service, slot, pinned, gate)
         if decision is not None:
             yield decision
 
 
-def _leave(app: App, service: Service, slot: Slot) -> Iterator[Decision]:
+def spare(tally: Tally) -> int:
+    """Tell how many more of a service's slots may be replaced or moved at once."""
+    return max(0, max(1, math.floor(tally.at_hand * AT_ONCE)) - tally.missing)
+
+
+def _leave(picture: Picture, app: App, service: Service, slot: Slot) -> Iterator[Decision]:
     reason: RetireReason = "scaled"
     if not service.wanted or app.phase == "removing":
         reason = "removed"
     for container in slot.containers():
-        if not container.ended and not container.retired:
-            yield _retire(service, container, reason, service.cause or app.cause)
+        if container.ended or container.retired:
+            continue
+        node = picture.nodes.get(container.node)
+        if reason == "scaled" and service.spec.is_global and node is not None and node.drain:
+            yield retire(service, container, "moved", node.drain.cause)
+        else:
+            yield retire(service, container, reason, service.cause or app.cause)
 
 
 def _next(  # noqa: PLR0917 — all six are what the decision is made from, of six types.
@@ -86,6 +101,14 @@ def _next(  # noqa: PLR0917 — all six are what the decision is made from, of s
         cause, at = old.cause, due
         if old.ended_at < app.accepted_at:
             cause = service.cause or app.cause
+    return request(picture, app, service, slot, cause, not_before=at, pinned=pinned or None)
+
+
+def request(
+    picture: Picture, app: App, service: Service, slot: Slot, cause: Cause, **more: Any
+) -> Decision:
+    """Ask for a slot's next container, as its service is to be now."""
+    old = slot.container
     attempt = 1 + picture.greatest_attempt(app.name, service.name, slot)
     event = ContainerRequested(
         app=app.name,
@@ -94,9 +117,8 @@ def _next(  # noqa: PLR0917 — all six are what the decision is made from, of s
         attempt=attempt,
         revision=service.revision,
         digest=service.digest,
-        not_before=at,
-        pinned=pinned or None,
         previous=(old.node or old.previous or None) if old else None,
+        **more,
     )
     name = f"{app.name}/{service.name}.{slot.number}@{attempt}"
     return Decision(event, cause, unique=name)
@@ -107,7 +129,8 @@ def _newer(old: Container, app: App, service: Service) -> Cause:
     return old.cause if old.retired_at >= service.changed_at else service.cause or app.cause
 
 
-def _retire(service: Service, container: Container, reason: RetireReason, cause: Cause) -> Decision:
+def retire(service: Service, container: Container, reason: RetireReason, cause: Cause) -> Decision:
+    """Want a container gone."""
     event = ContainerRetired(
         app=container.app,
         service=container.service,

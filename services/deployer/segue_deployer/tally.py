@@ -11,13 +11,14 @@ from typing import Literal
 import msgspec
 from segue.envelope import Cause
 from segue.picture import UP, App, Container, Picture, Service, Slot
-from segue.picture.fold_container import revivable
+from segue.picture.ending import revivable
 from segue.wants import at_hand, current, ready, wanted_slots
 
 from segue_deployer.restart import restart_at
 
 LOOP_FAILURES = 5
 Place = tuple[str, int]  # The node that a slot is pinned to and its number: the slots' order.
+RetireReason = Literal["scaled", "replaced", "removed", "superseded", "unhealthy", "moved"]
 Kind = Literal[
     "unwanted",  # A container is to go, whatever else is.
     "owing",  # Something is owed now.
@@ -85,7 +86,7 @@ class Tally:
             leaves = any(not one.ended and not one.retired for one in slot.containers())
             kinds: tuple[Kind, ...] = ("unwanted",) if leaves else ()
             return Look(place, kinds, extra=len(there), running=len(there))
-        extra = sum(one is not slot.container for one in there)
+        extra = sum(one not in (slot.container, slot.moving) for one in there)
         if number not in self._at_hand:
             return Look(place, extra=extra, running=len(there))
         container = slot.container
@@ -107,12 +108,10 @@ class Tally:
     def _all_open(self, service: Service, condition: str) -> tuple[float, Cause] | None:
         last: tuple[float, Cause] | None = None
         for number in (*(number for _, number in self.places("blocking")), *self._at_hand):
-            slot = service.slots.get(number)
-            container = slot.container if slot else None
-            if container is None or not _opens(service, container, condition):
+            if _opener(service, service.slots.get(number), condition) is None:
                 return None
         for number in self._at_hand:
-            container = service.slots[number].container
+            container = _opener(service, service.slots[number], condition)
             assert container is not None, "it was asked above"
             since = container.ended_at or container.healthy_at or container.started_at
             if last is None or since >= last[0]:
@@ -123,7 +122,7 @@ class Tally:
 def _owed(picture: Picture, app: App, service: Service, slot: Slot) -> Iterator[Kind]:
     """Say what is owed to a slot that is at hand, for all that the slot alone tells."""
     container = slot.container
-    owing = any(superseded(picture, service, slot))
+    owing = any(unneeded(picture, service, slot))
     if container is not None and not over(picture, service, container):
         if not current(service, container) and not container.retired:
             if ready(service, container):
@@ -146,6 +145,8 @@ def _blocks(picture: Picture, app: App, service: Service, slot: Slot) -> Iterato
     container = slot.container
     if container is not None and _settled(picture, service, container):
         return
+    if slot.moving is not None and _settled(picture, service, slot.moving):
+        return
     yield "blocking"
     if container is None:
         return
@@ -166,20 +167,44 @@ def _settled(picture: Picture, service: Service, container: Container) -> bool:
     return ready(service, container) and (container.ended or not picture.is_gone(container))
 
 
-def superseded(picture: Picture, service: Service, slot: Slot) -> Iterator[tuple[Container, Cause]]:
-    """Settle a slot with two containers: its node came back after it had been replaced."""
+def unneeded(
+    picture: Picture, service: Service, slot: Slot
+) -> Iterator[tuple[Container, RetireReason, Cause]]:
+    """Settle a slot with two containers: it is being moved, or its node came back too late."""
     now = slot.container
-    if now is None or not slot.leaving:
+    if now is None or not (slot.leaving or now.target):
+        return
+    old, stays = slot.moving, not now.retired
+    if now.refused and current(service, now) and _optional(picture, slot, now):
+        yield now, "superseded", now.cause
         return
     back = revivable(picture, slot)
-    if back is not None and now.phase == "requested" and not now.retired:
-        unwanted = now if back.digest == service.digest else back
-        yield unwanted, picture.nodes[back.node].cause
-        return
-    if ready(service, now):
-        for container in slot.leaving.values():
-            if not container.retired and not picture.is_gone(container):
-                yield container, now.cause
+    if stays and back is not None and back is not old and not now.ended:
+        original = service.spec.on_return == "keep_original"
+        if now.phase == "requested" or (original and ready(service, back)):
+            unwanted = now if back.digest == service.digest else back
+            yield unwanted, "superseded", picture.nodes[back.node].cause
+            return
+        if original and current(service, back) and back.phase != "unhealthy":
+            return  # It may yet become ready.
+    works = ready(service, now)
+    for container in slot.leaving.values():
+        if container.retired or picture.is_gone(container):
+            continue
+        if container is not old and works:
+            yield container, "superseded", now.cause
+        elif container is old and stays and (works or old.phase == "unhealthy"):
+            yield container, "moved", now.cause if works else old.cause
+
+
+def _optional(picture: Picture, slot: Slot, now: Container) -> bool:
+    """Tell whether a move that no node takes can as well be given up."""
+    if now.phase != "requested":
+        return False
+    if slot.moving is None:
+        return bool(now.target)
+    node = picture.nodes.get(slot.moving.node)
+    return node is None or node.drain is None
 
 
 def over(picture: Picture, service: Service, container: Container) -> bool:
@@ -197,6 +222,14 @@ def begins_anew(service: Service, old: Container) -> bool:
 def ended_as_told(old: Container) -> bool:
     """Tell whether a container ended because it was to go."""
     return bool(old.retired) and (old.phase != "finished" or old.retired in ("scaled", "removed"))
+
+
+def _opener(service: Service, slot: Slot | None, condition: str) -> Container | None:
+    """Find the container of a slot that meets a dependent's condition."""
+    for container in (slot.container, slot.moving) if slot is not None else ():
+        if container is not None and _opens(service, container, condition):
+            return container
+    return None
 
 
 def _opens(service: Service, container: Container, condition: str) -> bool:

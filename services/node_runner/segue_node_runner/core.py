@@ -26,7 +26,7 @@ from segue.events.node import (
     NodeRecovered,
 )
 from segue.log import Fence
-from segue.picture import UP, Container, Node
+from segue.picture import UP, Container
 from segue.spec import Resources
 
 from segue_node_runner import news, says
@@ -88,8 +88,11 @@ class NodeRunner(Core):
 
     def fence(self) -> Fence | None:
         """A fact counts only while the node has not been declared lost since it last joined."""
-        me = self.picture.nodes.get(self.node)
-        return Fence(subjects(NodeLost, node=self.node), me.lost_seq if me else 0)
+        return Fence(subjects(NodeLost, node=self.node), self._lost_seq())
+
+    def _lost_seq(self) -> int:
+        me = self.picture.nodes.get(self.node) or self.picture.state.removed.get(self.node)
+        return me.lost_seq if me else 0
 
     def fold(self, record: Record) -> None:
         """Correct the picture; notice what concerns this runner itself."""
@@ -139,8 +142,9 @@ class NodeRunner(Core):
             return
         if me is None or not is_in or me.facts.session != self.session:
             if self.yard.listed and self.yard.facts is not None:
-                joining = self._joining(self.yard.facts, me)
-                yield Decision(joining, me.cause if me else None, key=self.session)
+                joining = self._joining(self.yard.facts)
+                before = me or self.picture.state.removed.get(self.node)
+                yield Decision(joining, before.cause if before else None, key=self.session)
             return
         if not self.yard.listed:
             return
@@ -156,7 +160,7 @@ class NodeRunner(Core):
             self.yard.untidy = False
             yield from self._tidy()
 
-    def _joining(self, facts: news.Facts, me: Node | None) -> NodeJoined:
+    def _joining(self, facts: news.Facts) -> NodeJoined:
         return NodeJoined(
             node=self.node,
             session=self.session,
@@ -177,7 +181,7 @@ class NodeRunner(Core):
                 )
                 for found in self.yard.there.values()
             ],
-            lost_seq=me.lost_seq if me else 0,
+            lost_seq=self._lost_seq(),
         )
 
     def _newest(self) -> dict[tuple[str, str, int], int]:

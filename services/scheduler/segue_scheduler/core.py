@@ -18,7 +18,7 @@ from segue.events.image import ImageEvent
 from segue.events.leader import LeaderElected
 from segue.events.rebalance import RebalancePlanned, RebalanceRequested
 from segue.picture import Container
-from segue.picture.fold_container import revivable
+from segue.picture.ending import revivable
 
 from segue_scheduler.choice import Choice
 from segue_scheduler.filters import Ask, asked
@@ -110,7 +110,9 @@ class Scheduler(Core):
     def _place(self, container: Container, now: float, placed: list[Container]) -> Decision | None:
         spec = self.picture.spec(container)
         slot = self.picture.slot(container.app, container.service, container.slot)
-        if spec is None or slot is None or revivable(self.picture, slot) is not None:
+        if spec is None or slot is None:
+            return None
+        if revivable(self.picture, slot) not in (None, slot.moving):
             return None
         ask = asked(self.picture, container, spec, slot)
         choice = self._choice(ask, now)

@@ -32,7 +32,8 @@ class Ask(msgspec.Struct):
         """
         of = self.container
         in_way = bool(self.ports or self.spec.placement.max_per_node)
-        alone = self.slot.number if self.slot.leaving and in_way else 0
+        moved = bool(self.slot.moving or of.target)
+        alone = self.slot.number if moved or (self.slot.leaving and in_way) else 0
         data = tuple(sorted(self.data.items()))
         return (of.app, of.service, of.digest, of.revision, of.pinned, self.slot.home, alone, data)
 
@@ -82,6 +83,15 @@ def _fit_for_work(_: Picture, __: Ask, node: Node) -> str:
 def _pinned(_: Picture, ask: Ask, node: Node) -> str:
     if ask.container.pinned and ask.container.pinned != node.name:
         return f"the slot belongs to node {ask.container.pinned}"
+    return ""
+
+
+def _moved(_: Picture, ask: Ask, node: Node) -> str:
+    old, target = ask.slot.moving, ask.container.target
+    if old is not None and old.node == node.name:
+        return "the slot is to leave the node"
+    if target and target != node.name:
+        return f"the slot is to go to node {target}"
     return ""
 
 
@@ -150,6 +160,7 @@ def of_service(picture: Picture, container: Container, node: Node) -> int:
 FILTERS: tuple[Callable[[Picture, Ask, Node], str], ...] = (
     _fit_for_work,
     _pinned,
+    _moved,
     _home,
     _allowed,
     _refused,

@@ -46,13 +46,18 @@ class NodeContainerEvent(ContainerEvent, scope=("app", "service", "slot", "node"
 
 
 class ContainerRequested(ContainerEvent, type="container.requested"):
-    """The deployer owes a slot a container. The scheduler reacts by choosing a node."""
+    """The deployer owes a slot a container. The scheduler reacts by choosing a node.
+
+    With `moves` the slot is moved: the older container is retired once this one is ready.
+    """
 
     revision: int  # Which accepted revision of the app holds the service's specification.
     digest: str  # segue.spec.digest of the service at that revision.
     not_before: float = 0.0  # Seconds since 1970 by the bus's clock; 0: at once.
     pinned: str | None = None  # The only node it may run on (global services).
     previous: str | None = None  # The node the slot's last container ran on.
+    moves: int = 0  # The attempt that works on, on another node, until this one is ready.
+    target: str | None = None  # The node that a plan moves it to; given up if that cannot take it.
 
 
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):

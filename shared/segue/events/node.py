@@ -2,7 +2,9 @@
 
 joined ⇄ suspected ─→ lost ─→ returned (a new joined, with its inventory)
    │ degraded ⇄ recovered (the engine)      cordoned ⇄ uncordoned (people)
-   └→ left ─→ lost (unless it joins again soon)
+   └→ left ─→ lost (unless it joins again soon) ─→ removed (people)
+
+drain_started ⇄ drain_held ─→ drained; uncordoned ends a drain at any time
 """
 
 import msgspec
@@ -121,6 +123,74 @@ class NodeCordoned(NodeEvent, type="node.cordoned"):
 
 class NodeUncordoned(NodeEvent, type="node.uncordoned"):
     """The node may be used again."""
+
+
+class NodeDrainRequested(NodeEvent, type="node.drain_requested"):
+    """Someone wants the node empty, and kept so. The deployer reacts as doorkeeper.
+
+    What is on it is moved, a few slots of a service at once and never below its `min_available`;
+    what is left after `deadline_s` is stopped all the same, but for slots with data on the node.
+    """
+
+    deadline_s: float = 600.0
+
+
+class NodeDrainStarted(NodeEvent, type="node.drain_started"):
+    """No new containers go to the node, and the deployer moves away what is on it."""
+
+    deadline_s: float
+
+
+class Blocker(msgspec.Struct, frozen=True):
+    """A slot that is not moved now, and why."""
+
+    app: str
+    service: str
+    slot: int
+    reason: str
+
+
+class NodeDrainHeld(NodeEvent, type="node.drain_held"):
+    """Nothing more can be moved away now. Said again only when what is in the way changes."""
+
+    blockers: list[Blocker] = []
+
+
+class NodeDrained(NodeEvent, type="node.drained"):
+    """The node is empty, but for the slots whose data are on it; it stays so until uncordoned."""
+
+    moved: int = 0  # Containers that left it.
+    left: list[str] = []  # Slots, such as `shop/db.1`.
+
+
+class NodeLabelRequested(NodeEvent, type="node.label_requested"):
+    """Someone wants labels set or removed. The deployer reacts as doorkeeper."""
+
+    set: dict[str, str] = {}
+    remove: list[str] = []
+
+
+class NodeLabelled(NodeEvent, type="node.labelled"):
+    """These labels outweigh what the node's runner says of it, also when it joins again.
+
+    What runs stays where it is; a global service gains or loses a slot.
+    """
+
+    set: dict[str, str] = {}
+    removed: list[str] = []
+
+
+class NodeRemovalRequested(NodeEvent, type="node.removal_requested"):
+    """Someone wants a node forgotten that is lost or has left. The deployer reacts as doorkeeper.
+
+    `force` forgets a silent one at once, with the data of slots that only it has.
+    """
+
+    force: bool = False
+
+
+class NodeRemoved(NodeEvent, type="node.removed"):
+    """The node is forgotten, and what ran on it counts as stopped. It may join again."""
 
 
 class NodeRequestRejected(NodeEvent, type="node.request_rejected"):

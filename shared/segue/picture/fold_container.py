@@ -23,7 +23,7 @@ from segue.events.container import (
     ContainerUnplaceable,
 )
 from segue.events.node import Held
-from segue.picture import fold_rebalance
+from segue.picture.ending import end, revive
 from segue.picture.indexed import Indexed
 from segue.picture.state import RANK, UP, Container, Phase, Slot
 
@@ -48,6 +48,8 @@ def requested(picture: Indexed, record: Record, event: ContainerRequested) -> No
         not_before=event.not_before,
         pinned=event.pinned or "",
         previous=event.previous or "",
+        moves=event.moves,
+        target=event.target or "",
         requested_at=record.time,
         requested_seq=record.sequence,
     )
@@ -77,7 +79,8 @@ def _fill(picture: Indexed, slot: Slot, made: Container) -> None:
         picture.pending.pop(old.key, None)
         if old.node and not old.ended:
             slot.leaving[old.attempt] = old
-        if old.phase in ("failed", "finished") or (not old.ended and not old.retired):
+        lives = not old.ended and not old.retired
+        if old.phase in ("failed", "finished") or (lives and not made.moves):
             slot.restarts += 1
         if old.digest != made.digest:
             slot.streak = 0
@@ -230,7 +233,7 @@ def _end_by_itself(
     container = _move(picture, record, event, phase)
     if container is None:
         return None
-    _end(picture, container, record.time)
+    end(picture, container, record.time)
     slot = picture.slot(event.app, event.service, event.slot)
     if slot is not None and not container.retired:
         slot.streak = 1 if _trusted(up_at, record.time) else slot.streak + 1
@@ -262,17 +265,8 @@ def stopped(picture: Indexed, record: Record, event: ContainerStopped) -> None:
     container = _move(picture, record, event, "stopped")
     if container is not None:
         container.exit_code = event.exit_code
-        _end(picture, container, record.time)
+        end(picture, container, record.time)
         _progress(picture, container, record)
-
-
-def _end(picture: Indexed, container: Container, time: float) -> None:
-    container.ended_at = time
-    picture.vacate(container)
-    fold_rebalance.ended(picture, container, time)
-    slot = picture.slot(container.app, container.service, container.slot)
-    if slot is not None:
-        slot.leaving.pop(container.attempt, None)
 
 
 def retired(picture: Indexed, record: Record, event: ContainerRetired) -> None:
@@ -290,6 +284,9 @@ def retired(picture: Indexed, record: Record, event: ContainerRetired) -> None:
     container.retired, container.retired_at = event.reason, record.time
     container.grace_s, container.cause = event.grace_s, record.as_cause()
     picture.touch(event.app, event.service, event.slot)
+    node = picture.nodes.get(container.node)
+    if node is not None and node.drain is not None:
+        node.drain.moved += 1
     if container.node:
         return
     picture.pending.pop(container.key, None)
@@ -299,9 +296,7 @@ def retired(picture: Indexed, record: Record, event: ContainerRetired) -> None:
         return
     slot.leaving.pop(container.attempt, None)
     if slot.container is container:
-        revived = revivable(picture, slot)
-        if revived is not None:
-            slot.container = slot.leaving.pop(revived.attempt)
+        revive(picture, slot)
 
 
 def _adopt(picture: Indexed, record: Record, slot: Slot, held: Held, node: str) -> Container:
@@ -342,28 +337,6 @@ def _known(picture: Indexed, record: Record, event: ContainerRetired) -> Contain
     if known is not None or slot is None or held is None or held.attempt != event.attempt:
         return known
     return _adopt(picture, record, slot, held, event.node)
-
-
-def forget(picture: Indexed, container: Container) -> None:
-    """Take out a container that was adopted and is gone without a word."""
-    picture.vacate(container)
-    slot = picture.slot(container.app, container.service, container.slot)
-    if slot is not None:
-        slot.leaving.pop(container.attempt, None)
-    picture.touch(container.app, container.service)
-
-
-def revivable(picture: Indexed, slot: Slot) -> Container | None:
-    """Find the container that still runs though it had been given up: its node came back."""
-    alive = [
-        container
-        for container in slot.leaving.values()
-        if container.phase in UP
-        and not container.retired
-        and not container.absent
-        and not picture.is_gone(container)
-    ]
-    return max(alive, key=lambda container: container.attempt, default=None)
 
 
 FOLDS: dict[str, Callable[[Indexed, Record, Any], None]] = {

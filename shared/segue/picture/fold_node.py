@@ -13,22 +13,28 @@ from segue.events.image import ImagePulled, ImagePulling
 from segue.events.node import (
     NodeCordoned,
     NodeDegraded,
+    NodeDrained,
+    NodeDrainHeld,
+    NodeDrainStarted,
     NodeEvent,
     NodeJoined,
+    NodeLabelled,
     NodeLeaseEnded,
     NodeLeft,
     NodeLossHeld,
     NodeLost,
     NodeRecovered,
+    NodeRemoved,
     NodeReturned,
     NodeSuspected,
     NodeUncordoned,
 )
-from segue.picture import fold_container
+from segue.picture import ending
 from segue.picture.indexed import Indexed
-from segue.picture.state import UP, Node
+from segue.picture.state import UP, Drain, Node, Removed
 
 IMAGES_KEPT = 300
+REMOVED_KEPT = 10_000
 
 
 def joined(picture: Indexed, record: Record, event: NodeJoined) -> None:
@@ -36,6 +42,8 @@ def joined(picture: Indexed, record: Record, event: NodeJoined) -> None:
     node = picture.nodes.get(event.node)
     if node is None:
         node = Node(name=event.node, facts=event, cause=record.as_cause())
+        before = picture.state.removed.pop(event.node, None)
+        node.lost_seq = before.lost_seq if before else 0
         picture.nodes[event.node] = node
     node.facts, node.joined_seq, node.joined_at = event, record.sequence, record.time
     node.images = dict.fromkeys(event.images)
@@ -52,7 +60,7 @@ def _compare(picture: Indexed, event: NodeJoined) -> None:
     for key, container in list(picture.on_node.get(event.node, {}).items()):
         container.absent = container.phase in UP and key not in running
         if container.absent and container.adopted:
-            fold_container.forget(picture, container)  # Its runner never knew it.
+            ending.forget(picture, container)  # Its runner never knew it.
     for strangers in picture.state.strangers.values():
         strangers.pop(event.node, None)
     for held in sorted(event.inventory, key=lambda held: held.attempt):
@@ -76,6 +84,11 @@ def _fence(picture: Indexed, node: Node, lease: int) -> None:
 
 def _judge(picture: Indexed, record: Record, node: Node, phase: Any) -> None:
     node.phase, node.changed_at = phase, record.time
+    _fate_changed(picture, record, node)
+
+
+def _fate_changed(picture: Indexed, record: Record, node: Node) -> None:
+    """Note that what is on the node may be owed something."""
     for container in picture.on_node.get(node.name, {}).values():
         picture.touch(container.app, container.service, container.slot)
     _fitness_changed(picture, record, node)
@@ -156,9 +169,77 @@ def _cordon(*, cordoned: bool) -> Callable[[Indexed, Record, NodeEvent], None]:
         node = picture.nodes.get(event.node)
         if node is not None:
             node.cordoned = cordoned
-            _fitness_changed(picture, record, node)
+            node.drain = node.drain if cordoned else None
+            _fate_changed(picture, record, node)
 
     return fold
+
+
+def drain_started(picture: Indexed, record: Record, event: NodeDrainStarted) -> None:
+    """Want the node empty; said again, until another time."""
+    node = picture.nodes.get(event.node)
+    if node is not None:
+        moved = node.drain.moved if node.drain is not None else 0
+        deadline_at = record.time + event.deadline_s
+        node.cordoned = True
+        node.drain = Drain(cause=record.as_cause(), deadline_at=deadline_at, moved=moved)
+        _fate_changed(picture, record, node)
+
+
+def drain_held(picture: Indexed, record: Record, event: NodeDrainHeld) -> None:
+    """Note what is in the way."""
+    node = picture.nodes.get(event.node)
+    if node is not None and node.drain is not None:
+        node.drain.blockers, node.drain.cause = event.blockers, record.as_cause()
+
+
+def drained(picture: Indexed, record: Record, event: NodeDrained) -> None:
+    """Note that the node is empty, but for what stays."""
+    node = picture.nodes.get(event.node)
+    if node is not None and node.drain is not None:
+        node.drain.done, node.drain.cause = True, record.as_cause()
+
+
+def removed(picture: Indexed, record: Record, event: NodeRemoved) -> None:
+    """Forget the node; what ran there is over, and its data are given up."""
+    node = picture.nodes.pop(event.node, None)
+    if node is None:
+        return
+    kept = picture.state.removed
+    kept[event.node] = Removed(record.as_cause(), node.lost_seq)
+    while len(kept) > REMOVED_KEPT:
+        del kept[next(iter(kept))]
+    for container in list(picture.on_node.get(event.node, {}).values()):
+        ending.lose(picture, container, record)
+    _give_up_data(picture, event.node)
+    _fitness_changed(picture, record, node)
+    for name, strangers in list(picture.state.strangers.items()):
+        strangers.pop(event.node, None)
+        if not strangers:
+            del picture.state.strangers[name]
+    picture.on_node.pop(event.node, None)
+    picture.used.pop(event.node, None)
+
+
+def _give_up_data(picture: Indexed, node: str) -> None:
+    for app in picture.apps.values():
+        for service in app.services.values():
+            for slot in service.slots.values():
+                if slot.home == node:
+                    slot.home, slot.home_attempt = "", 0
+                    picture.touch(app.name, service.name, slot.number)
+
+
+def labelled(picture: Indexed, record: Record, event: NodeLabelled) -> None:
+    """Let people's labels outweigh the runner's."""
+    node = picture.nodes.get(event.node)
+    if node is not None:
+        node.labelled.update(event.set)
+        for name in event.removed:
+            node.labelled.pop(name, None)
+            if name in node.facts.labels:
+                node.labelled[name] = None
+        _fitness_changed(picture, record, node)
 
 
 def pulled(picture: Indexed, record: Record, event: ImagePulled) -> None:
@@ -192,6 +273,11 @@ FOLDS: dict[str, Callable[[Indexed, Record, Any], None]] = {
     NodeRecovered.type: recovered,
     NodeCordoned.type: _cordon(cordoned=True),
     NodeUncordoned.type: _cordon(cordoned=False),
+    NodeDrainStarted.type: drain_started,
+    NodeDrainHeld.type: drain_held,
+    NodeDrained.type: drained,
+    NodeRemoved.type: removed,
+    NodeLabelled.type: labelled,
     ImagePulled.type: pulled,
     ImagePulling.type: pulling,
 }

@@ -10,7 +10,7 @@ import msgspec
 
 from segue.envelope import Cause
 from segue.events.container import Refusal
-from segue.events.node import Held, NodeJoined
+from segue.events.node import Blocker, Held, NodeJoined
 from segue.events.rebalance import Move
 from segue.spec import AppSpec, ServiceSpec
 
@@ -46,6 +46,8 @@ class Container(msgspec.Struct, omit_defaults=True):
     node: str = ""
     pinned: str = ""
     previous: str = ""
+    moves: int = 0  # The attempt that it is to relieve.
+    target: str = ""  # The node that a plan moves it to.
     not_before: float = 0.0
     retired: str = ""  # Why it is to go; empty while it is wanted.
     retired_at: float = 0.0
@@ -99,6 +101,12 @@ class Slot(msgspec.Struct, omit_defaults=True):
     home: str = ""  # The node that holds the data of its local volumes …
     home_attempt: int = 0  # … since this attempt was assigned to it.
 
+    @property
+    def moving(self) -> Container | None:
+        """The container that works on until its successor, on another node, is ready."""
+        now = self.container
+        return self.leaving.get(now.moves) if now is not None and now.moves else None
+
     def containers(self) -> list[Container]:
         """All that may still run or be asked for, oldest first."""
         return [*self.leaving.values(), *([self.container] if self.container else [])]
@@ -138,6 +146,16 @@ class App(msgspec.Struct, omit_defaults=True):
     reason: str = ""  # Why the deploy failed.
 
 
+class Drain(msgspec.Struct, omit_defaults=True):
+    """That a node is to be empty, and how far that is."""
+
+    cause: Cause  # The newest of its events.
+    deadline_at: float
+    moved: int = 0
+    blockers: list[Blocker] = []  # As said last.
+    done: bool = False  # It was empty; what comes there all the same is moved away too.
+
+
 class Node(msgspec.Struct, omit_defaults=True):
     """A host, as its runner described it and as others judge it."""
 
@@ -147,6 +165,8 @@ class Node(msgspec.Struct, omit_defaults=True):
     phase: Literal["up", "suspected", "lost", "left"] = "up"
     degraded: str = ""
     cordoned: bool = False
+    drain: Drain | None = None  # Until it is uncordoned.
+    labelled: dict[str, str | None] = {}  # By people; None: without what its runner says.
     usable_since: float = 0.0  # 0 while it is not.
     joined_seq: int = 0
     joined_at: float = 0.0
@@ -159,9 +179,24 @@ class Node(msgspec.Struct, omit_defaults=True):
     refusals: dict[str, tuple[str, str]] = {}  # By "app/service": the digest it cannot run, why.
 
     @property
+    def labels(self) -> dict[str, str]:
+        """What its runner says of it, and what people say, which counts more."""
+        if not self.labelled:
+            return self.facts.labels
+        both = self.facts.labels | self.labelled
+        return {name: value for name, value in both.items() if value is not None}
+
+    @property
     def usable(self) -> bool:
         """New containers may go there."""
         return self.phase == "up" and not self.degraded and not self.cordoned
+
+
+class Removed(msgspec.Struct):
+    """What is kept of a node that was forgotten: if it comes back, it has to begin from there."""
+
+    cause: Cause
+    lost_seq: int
 
 
 class Plan(msgspec.Struct):
@@ -200,11 +235,12 @@ class State(msgspec.Struct, omit_defaults=True):
     cluster: str = ""
     apps: dict[str, App] = {}
     nodes: dict[str, Node] = {}
+    removed: dict[str, Removed] = {}  # Nodes that were forgotten and have not joined again.
     leaders: dict[str, Leader] = {}
     requests: dict[str, Request] = {}  # By the event's key.
     answered: dict[str, None] = {}  # Keys of the last requests that were answered.
     unreadable: dict[int, tuple[str, str]] = {}  # Sequence: subject, reason.
+    plan: Plan | None = None
     losses_held: list[str] = []  # Silent nodes that are not given up: too many at once …
     losses_held_since: float = 0.0  # … since then.
-    plan: Plan | None = None
     strangers: dict[str, dict[str, Held]] = {}  # By slot and node: what the log does not know.

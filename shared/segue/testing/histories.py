@@ -22,8 +22,11 @@ from segue.events.image import ImagePulled
 from segue.events.node import (
     NodeCordonRequested,
     NodeDegraded,
+    NodeDrainRequested,
+    NodeLabelRequested,
     NodeLeft,
     NodeRecovered,
+    NodeRemovalRequested,
     NodeUncordonRequested,
 )
 from segue.events.rebalance import RebalanceRequested
@@ -207,6 +210,18 @@ def _about_node(fleet: Fleet, first: int, second: int) -> None:
         fleet.say(told[second % 4])
 
 
+def _drain(fleet: Fleet, first: int, second: int) -> None:
+    """Let a person empty a node, with little time or much, or want it forgotten or labelled."""
+    name = _host(fleet, first).name
+    told = (
+        NodeDrainRequested(node=name, deadline_s=(5.0, 600.0)[second % 2]),
+        NodeDrainRequested(node=name, deadline_s=30.0),
+        NodeRemovalRequested(node=name, force=bool(second % 2)),
+        NodeLabelRequested(node=name, set={"zone": f"z{second % 2}"}, remove=["disk"]),
+    )
+    fleet.say(told[second // 2 % 4])
+
+
 def _rebalance(fleet: Fleet, _: int, __: int) -> None:
     fleet.say(RebalanceRequested())
 
@@ -260,6 +275,7 @@ _ACTS: dict[str, Callable[[Fleet, int, int], None]] = {
     "end": _end,
     "ill": _ill,
     "node": _about_node,
+    "drain": _drain,
     "rebalance": _rebalance,
     "lie": _lie,
     "repeat": _repeat,

@@ -7,6 +7,7 @@ the rest at the end of the calm.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
+import msgspec
 from segue_node_runner.effects import Start, Stop
 from segue_node_runner.labels import Identity
 
@@ -21,10 +22,11 @@ from segue.events.event import EventRejected
 from segue.events.leader import LeaderElected
 from segue.events.node import NodeLost
 from segue.log import Stored
-from segue.picture import Picture
+from segue.picture import Container, Picture, Service
 from segue.shell.commands import Append
 from segue.testing.world.process import Decoded, Process
 from segue.testing.world.sim import Sim
+from segue.wants import ready
 
 SHOWN = 12
 
@@ -205,6 +207,40 @@ def a_leader_has_folded_its_election(process: Process, command: Append) -> str:
     if folded is not None and folded.term == machine.term:
         return ""
     return f"{process.name} decides {command.messages[0].subject} before it has folded its election"
+
+
+def a_move_leaves_enough_up(process: Process, command: Append, now: float) -> str:
+    """I8: what is moved before its drain's deadline leaves as many up as its service wants."""
+    picture: Picture = process.core.picture
+    gone: set[tuple[str, str, int, int]] = set()
+    for message in command.messages:
+        if not message.subject.startswith("container.retired."):
+            continue
+        told = msgspec.json.decode(message.data)["data"]
+        key = told["app"], told["service"], told["slot"], told["attempt"]
+        service, container = picture.service(*key[:2]), picture.container(*key)
+        gone.add(key)
+        if told["reason"] != "moved" or service is None or container is None:
+            continue
+        node = picture.nodes.get(container.node)
+        drain = node.drain if node is not None else None
+        over = drain is not None and drain.deadline_at <= now + 1
+        if over or service.spec.is_global or not ready(service, container):
+            continue
+        up = {
+            slot.number
+            for slot in service.slots.values()
+            for one in slot.containers()
+            if _serves(service, one, gone) and not picture.is_gone(one)
+        }
+        least = service.spec.least_up(service.replicas)
+        if container.slot not in up and len(up) < least:
+            return f"{container.name} is moved, and leaves {len(up)} up of at least {least}"
+    return ""
+
+
+def _serves(service: Service, container: Container, gone: set[tuple[str, str, int, int]]) -> bool:
+    return ready(service, container) and not container.retired and container.key not in gone
 
 
 def nothing_is_stopped_without_an_order(checker: LogChecker, node: str, effect: Stop) -> str:

@@ -7,7 +7,13 @@ import msgspec
 from segue.envelope import encode
 from segue.events import Event
 from segue.events.deploy import DeployRequested, RemovalRequested
-from segue.events.node import NodeCordonRequested, NodeUncordonRequested
+from segue.events.node import (
+    NodeCordonRequested,
+    NodeDrainRequested,
+    NodeLabelRequested,
+    NodeRemovalRequested,
+    NodeUncordonRequested,
+)
 from segue.events.scale import ScaleRequested
 from segue.log import Message
 from segue.testing.world.bus import SimBus
@@ -34,7 +40,8 @@ class People:
         """Ask for one thing at random."""
         dice = self.sim.random
         app = dice.choice(APPS)
-        match dice.randrange(12):
+        node = dice.choice(self.nodes)
+        match dice.randrange(16):
             case 0 | 1 | 2 | 3:
                 self.say(DeployRequested(app=app, compose=self.compose()))
             case 4 | 5 | 6:
@@ -43,10 +50,17 @@ class People:
             case 7:
                 self.say(RemovalRequested(app=app))
             case 8:
-                self.say(NodeCordonRequested(node=dice.choice(self.nodes)))
+                self.say(NodeCordonRequested(node=node))
             case 9:
-                self.say(NodeUncordonRequested(node=dice.choice(self.nodes)))
-            case 10:
+                self.say(NodeUncordonRequested(node=node))
+            case 10 | 11:
+                self.say(NodeDrainRequested(node=node, deadline_s=dice.choice((5.0, 30.0, 60.0))))
+            case 12:
+                self.say(NodeRemovalRequested(node=node, force=dice.random() < 0.5))
+            case 13:
+                zone = dice.choice(({"zone": "z"}, {"zone": "y"}))
+                self.say(NodeLabelRequested(node=node, set=zone))
+            case 14:
                 self.bare(f"deploy.requested.{app}", self.compose())
             case _:
                 self.babble(app)
@@ -61,6 +75,11 @@ class People:
                 "resources": {"reservations": {"cpus": "0.5", "memory": "64M"}},
             },
         }
+        if dice.random() < 0.4:
+            web["x-segue"] = {
+                "min_available": dice.choice((1, "50%", "100%")),
+                "on_return": dice.choice(("keep_newest", "keep_original")),
+            }
         services: dict[str, object] = {"web": web}
         if dice.random() < 0.5:
             db: dict[str, object] = {"image": "db:1", "healthcheck": {"test": ["CMD", "true"]}}

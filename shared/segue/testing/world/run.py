@@ -23,6 +23,7 @@ from segue.testing.world.invariants import (
     LogChecker,
     ViolationError,
     a_leader_has_folded_its_election,
+    a_move_leaves_enough_up,
     an_older_attempt_is_never_started,
     nothing_is_stopped_without_an_order,
 )
@@ -159,6 +160,9 @@ class World:
         problem = a_leader_has_folded_its_election(process, command)
         if problem:
             raise ViolationError(self.checker.story("a_leader_has_folded_its_election", problem))
+        problem = a_move_leaves_enough_up(process, command, EPOCH_S + self.sim.now)
+        if problem:
+            raise ViolationError(self.checker.story("a_move_leaves_enough_up", problem))
 
     def _check_effect(self, host: Host, effect: object) -> None:
         problem = ""
@@ -208,6 +212,7 @@ class World:
             self.nobody_decided_twice,
             self.every_unreadable_message_has_its_record,
             self.every_request_is_answered,
+            self.what_is_drained_is_empty,
             self.every_slot_is_filled_once_and_nothing_else_runs,
         ):
             problem = law(picture)
@@ -257,6 +262,20 @@ class World:
     def every_request_is_answered(self, picture: Picture) -> str:
         """No request waits for its answer."""
         return f"open requests: {list(picture.state.requests)}" if picture.state.requests else ""
+
+    def what_is_drained_is_empty(self, picture: Picture) -> str:
+        """A node that was drained runs only what has its data there, and that was said."""
+        for host in self.cluster.hosts:
+            node = picture.nodes.get(host.name)
+            if node is None or node.drain is None or node.drain.deadline_at > picture.state.time:
+                continue
+            for identity, found in host.engine.there.items():
+                service = picture.service(identity.app, identity.service)
+                if found.runs and (service is None or not service.spec.local_volumes):
+                    return f"{identity} runs on {host.name}, which is drained"
+            if not node.drain.done:
+                return f"nobody has said that {host.name} is drained"
+        return ""
 
     def every_slot_is_filled_once_and_nothing_else_runs(self, picture: Picture) -> str:
         """I12: what runs is what is wanted."""
