@@ -83,5 +83,4 @@ def test_the_requests_are_those_that_anyone_may_make() -> None:
         "removal",
         "scale",
         "node",
-        "rebalance",
     }

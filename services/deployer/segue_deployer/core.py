@@ -10,7 +10,7 @@ from segue.core import MOST_DECISIONS, Core, Decision
 from segue.picture import App
 from segue.picture.indexed import EVERY_SLOT
 
-from segue_deployer import apps, doorkeeper, drains, slots
+from segue_deployer import apps, doorkeeper, drains, plans, slots
 from segue_deployer.moves import Budget
 from segue_deployer.tally import Tally
 
@@ -43,7 +43,9 @@ class Deployer(Core):
             if len(owed) >= MOST_DECISIONS:
                 break
         if not owed:  # What is moved is judged by slots that are owed nothing themselves.
-            owed = drains.decide(self.picture, Budget(self._tallies), now, asked)[:MOST_DECISIONS]
+            budget = Budget(self._tallies)
+            owed = drains.decide(self.picture, budget, now, asked)
+            owed = [*owed, *plans.decide(self.picture, budget, asked)][:MOST_DECISIONS]
         ends = drains.deadline(self.picture, now)
         times = [*self._look_at.values(), *([] if ends is None else [ends])]
         self.wake_at = None if owed else min(times, default=None)

@@ -54,6 +54,11 @@ class Budget:
         return up - 1 >= service.spec.least_up(tally.at_hand)
 
 
+def can_start_first(service: Service, container: Container) -> bool:
+    """Tell whether a slot's successor may begin while what fills it works."""
+    return ready(service, container) and not service.spec.is_strict
+
+
 def way(picture: Picture, app: App, service: Service, container: Container, budget: Budget) -> Way:
     """Say how what fills a slot can be moved now; it takes its share of the budget."""
     spec = service.spec
@@ -66,7 +71,7 @@ def way(picture: Picture, app: App, service: Service, container: Container, budg
     works = ready(service, container)
     if works and not budget.left(app, service):
         return Way("held", "others of its service are not up")
-    starts_first = works and not spec.is_strict
+    starts_first = can_start_first(service, container)
     if not starts_first and not _has_place(picture, service, container):
         return Way("held", "no other node has a place for it")
     if works and not starts_first and not budget.spares(app, service):
