@@ -115,6 +115,43 @@ def test_all_that_may_be_replaced_at_once_is_decided_at_once() -> None:
     assert [slot for slot, *_ in told(owed(made))] == [1, 2]
 
 
+def with_a_surplus(**first: Any) -> Shop:
+    """Let a node return just as the replacement of its container comes up, and say nothing yet."""
+    made = shop(nodes="abc")
+    made.say(accepted(web=ServiceSpec(image="w", replicas=2), **first))
+    for event in made.settle():
+        assert isinstance(event, ContainerRequested)
+        made.run(event, "a" if (event.service, event.slot) == ("web", 2) else "b")
+    made.settle()
+    (asked_for,) = made.tell(NodeLost(node="a", silent_s=3))
+    assert isinstance(asked_for, ContainerRequested)
+    made.assign(asked_for, "c")
+    made.settle()
+    made.say(joined("a", inventory=[Held(APP, "web", 2, 1, running=True)]))
+    made.tells(ContainerStarted, asked_for, "c", engine_id="e")
+    return made
+
+
+def test_a_surplus_container_does_not_make_its_slot_one_more_to_be_replaced() -> None:
+    made = with_a_surplus()
+    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=2)))
+    assert told(made.settle()) == [(1, 1, "b", "replaced"), (2, 1, "a", "superseded")]
+
+
+def test_where_one_is_missing_none_is_replaced_beside_it_also_where_a_surplus_one_goes() -> None:
+    made = with_a_surplus()
+    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=2)))
+    made.fail(made.container("web", 1))
+    assert told(made.settle()) == [(2, 1, "a", "superseded")]
+
+
+def test_nothing_is_replaced_before_its_dependency_is_there_also_where_a_surplus_one_goes() -> None:
+    made = with_a_surplus(base=CHECKED)
+    late = ServiceSpec(image="w:2", replicas=2, depends_on={"base": HEALTHY})
+    made.say(accepted(2, web=late, base=CHECKED))
+    assert told(made.settle()) == [(2, 1, "a", "superseded")]
+
+
 # What is ended, and by which word.
 
 

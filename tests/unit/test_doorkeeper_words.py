@@ -82,6 +82,7 @@ def test_an_app_that_is_being_removed_is_not_scaled() -> None:
     made.tell(RemovalRequested(app=APP))
     (rejected,) = made.tell(ScaleRequested(app=APP, service="web", replicas=2))
     assert isinstance(rejected, ScaleRejected)
+    assert rejected.problems[0].what == "there is no app called shop"
 
 
 def test_what_cannot_be_scaled_is_rejected_with_what_could_be() -> None:
