@@ -109,7 +109,7 @@ async def test_nothing_is_brought_back_while_somebody_decides(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lead)
         name = service.replace("_", " ")
-        with pytest.raises(FailedError, match=f"{name} a at work"):
+        with pytest.raises(FailedError, match=f"still at work: {name} a;"):
             await restore(file, replace=True, bus=flags)
         tasks.cancel_scope.cancel()
     assert (await told.head()).last == 41

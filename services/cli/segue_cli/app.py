@@ -55,6 +55,17 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     "Hosts": (
         Command("server init", "server:init", "Prepare a control host: bus, keys, services."),
         Command("server token", "server:token_for", "Print what a host needs to join as a node."),
+        Command("node ls", "listing:nodes", "List nodes."),
+        Command("node inspect", "node:inspect", "Show all that is known of a node."),
+        Command(
+            "node label", "node:label", "Set or take away labels, which placement constraints see."
+        ),
+        Command("node cordon", "requests:cordon", "Let no new containers go to a node."),
+        Command("node uncordon", "requests:uncordon", "Let a node be used again."),
+        Command(
+            "node drain", "node:drain", "Empty a node and keep it so, until `segue node uncordon`."
+        ),
+        Command("node rm", "node:rm", "Forget nodes that will not come back."),
         Command("node join", "join:join", "Make this host a node: one node runner and one fencer."),
     ),
 }

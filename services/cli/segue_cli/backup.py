@@ -81,7 +81,7 @@ async def backup(
 
 async def _keep(bus: Bus, writer: Writer, name: str, meter: "Meter") -> None:
     async with bus.copy_of(name) as (copy, pieces):
-        with writer.stream(name, copy.config, copy.state) as take, meter.of(name) as seen:
+        with writer.stream(name, copy.config, copy.state) as take, meter.of(_shown(name)) as seen:
             async for piece in pieces:
                 take(piece)
                 seen(len(piece))
@@ -106,7 +106,7 @@ async def restore(
     shown = for_eyes(as_json=as_json)
     try:
         with Reader(file) as reader:
-            with Meter("checks", shown=shown) as meter:
+            with Meter("compares", shown=shown) as meter:
                 _check(reader, meter)
             async with connected(bus) as there:
                 await _may_restore(there, reader.manifest, replace=replace)
@@ -143,10 +143,9 @@ async def _may_restore(bus: Bus, manifest: Manifest, *, replace: bool) -> None:
             f"the bus has a log of {whose}: {events}, to sequence {found.state.last_seq}",
             "`segue backup` keeps it; --replace then deletes it for the one in the file",
         )
-    at_work = await _deciders(bus)
-    if at_work:
+    if at_work := ", ".join(sorted(await _deciders(bus))):
         raise FailedError(
-            f"{', '.join(sorted(at_work))} at work: they would decide from the older log at once",
+            f"still at work: {at_work}; from the older log they would decide at once",
             "stop deployer, scheduler and health monitor; node runners and containers may go on",
         )
 
@@ -162,7 +161,7 @@ async def _deciders(bus: Bus) -> set[str]:
 
 
 async def _put_back(bus: Bus, reader: Reader, kept: Kept, meter: "Meter") -> None:
-    with meter.of(kept.name, kept.bytes) as seen:
+    with meter.of(_shown(kept.name), kept.bytes) as seen:
 
         def pieces() -> Iterator[bytes]:
             for piece in reader.pieces(kept):
@@ -176,6 +175,10 @@ async def _put_back(bus: Bus, reader: Reader, kept: Kept, meter: "Meter") -> Non
             "the backup",
             "run the same again; what runs goes on meanwhile",
         )
+
+
+def _shown(stream: str) -> str:
+    return stream.removeprefix("OBJ_").lower()
 
 
 def _report(file: Path, manifest: Manifest) -> Report:

@@ -64,8 +64,13 @@ def node_columns(now: float) -> Sequence[Column[NodeRow]]:
         Column("AGE", lambda row: _ago(row.since, now), right=True),
         Column("ENGINE", lambda row: row.engine, folds=True),
         Column("VERSION", lambda row: row.version),
+        Column("LABELS", _labels, folds=True),
         Column("", lambda row: (row.note, "dim"), folds=True),
     ]
+
+
+def _labels(row: NodeRow) -> str:
+    return " ".join(f"{key}={value}" for key, value in row.labels.items())
 
 
 def _memory(row: NodeRow) -> str:

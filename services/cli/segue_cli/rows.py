@@ -13,6 +13,7 @@ from segue.picture import UP, App, Container, Node, Picture, Service, Slot
 from segue.spec import Port, Resources
 from segue.wants import ready, wanted_slots
 
+from segue_cli.amounts import count
 from segue_cli.moment import stamp
 from segue_cli.story import ended, refusals
 
@@ -67,6 +68,9 @@ class NodeRow(Row, frozen=True):
     since: dt.datetime | None
     engine: str
     version: str
+    disk_bytes: int = 0
+    images: int = 0
+    labels: dict[str, str] = {}
     note: str = ""
 
 
@@ -81,6 +85,8 @@ TONES: dict[str, Tone] = {
     "waiting": "warn",
     "pending": "warn",
     "starting": "warn",
+    "draining": "warn",
+    "drained": "dim",
     "stopping": "dim",
     "removing": "dim",
     "idle": "dim",
@@ -318,12 +324,21 @@ def nodes(picture: Picture) -> Iterator[NodeRow]:
             since=stamp(node.changed_at),
             engine=node.facts.engine,
             version=node.facts.version,
+            disk_bytes=node.facts.disk_bytes,
+            images=len(node.images),
+            labels=node.labels,
             note=note,
         )
 
 
 def node_condition(node: Node) -> tuple[str, str]:
     """Say in a word how a node is, and why where that is not plain."""
-    notes = [words for words in (node.degraded, "cordoned" if node.cordoned else "") if words]
+    drain = node.drain
+    cordoned = "cordoned" if node.cordoned and drain is None else ""
+    held = count(len(drain.blockers), "slot") if drain and drain.blockers and not drain.done else ""
+    notes = [words for words in (node.degraded, cordoned, f"{held} held" * bool(held)) if words]
     is_broken = node.degraded and (node.phase == "up" or not node.joined_seq)
-    return "broken" if is_broken else node.phase, ", ".join(notes)
+    state: str = "broken" if is_broken else node.phase
+    if drain is not None and state == "up":
+        state = "drained" if drain.done else "draining"
+    return state, ", ".join(notes)

@@ -5,18 +5,17 @@ entry is told by its own description and fields. Nothing here reads the log or p
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from segue.envelope import Record
 from segue.events import Event, container, deploy, event, image, leader, node, scale, service
 from segue.events.deploy import Problem
 
-from segue_cli.amounts import count, cpus, size, span
+from segue_cli import story_nodes
+from segue_cli.amounts import count, size, span
 from segue_cli.moment import clock
-
-Tone = Literal["plain", "good", "warn", "bad"]
-Words = str | tuple[str, list[str]]
+from segue_cli.story_nodes import Tone, Words, plain
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -247,26 +246,6 @@ def _stopped(record: Record) -> Words:
     return f"stopped{ran}" + (", killed when its grace was over" if said.killed else "")
 
 
-# Nodes and the rest.
-
-
-def _joined(record: Record) -> Words:
-    said: Any = record.event
-    held = f", with {count(len(said.inventory), 'container')} of ours" if said.inventory else ""
-    has = f"{cpus(said.cpu_millicores)} CPU, {size(said.memory_bytes)}"
-    labels = ", ".join(f"{name}={value}" for name, value in said.labels.items())
-    details = [said.engine] if said.engine else []
-    return f"joined: {has}{held}", details + ([f"labels: {labels}"] if labels else [])
-
-
-def _silent(head: str) -> Callable[[Record], Words]:
-    def words(record: Record) -> Words:
-        said: Any = record.event
-        return f"{head} {span(said.silent_s)}"
-
-    return words
-
-
 def _pulling(record: Record) -> Words:
     said: Any = record.event
     if not said.total_bytes:
@@ -277,10 +256,6 @@ def _pulling(record: Record) -> Words:
 def _pulled(record: Record) -> Words:
     said: Any = record.event
     return f"pulled {said.image} in {span(said.took_s)}"
-
-
-def _plain(words: str) -> Callable[[Record], Words]:
-    return lambda _: words.format_map(msgspec.structs.asdict(_.event)) if "{" in words else words
 
 
 def _rejected(record: Record) -> Words:
@@ -307,28 +282,18 @@ _WORDS: dict[str, Callable[[Record], Words]] = {
     container.ContainerAssigned.type: _assigned,
     container.ContainerUnplaceable.type: _unplaceable,
     container.ContainerStarted.type: _started,
-    container.ContainerHealthy.type: _plain("its health check passes"),
+    container.ContainerHealthy.type: plain("its health check passes"),
     container.ContainerUnhealthy.type: _unhealthy,
     container.ContainerFailed.type: _failed,
     container.ContainerFinished.type: _finished,
     container.ContainerRetired.type: _retired,
     container.ContainerStopped.type: _stopped,
-    node.NodeJoined.type: _joined,
-    node.NodeLeft.type: _plain("left: {reason}"),
-    node.NodeSuspected.type: _silent("is suspected: silent for"),
-    node.NodeLost.type: _silent("is given up: silent for"),
-    node.NodeReturned.type: _silent("is heard again after"),
-    node.NodeDegraded.type: _plain("its engine is of no use: {reason}"),
-    node.NodeRecovered.type: _plain("its engine works again"),
-    node.NodeCordonRequested.type: _plain("asked for no new containers there"),
-    node.NodeUncordonRequested.type: _plain("asked for it to be used again"),
-    node.NodeCordoned.type: _plain("gets no new containers"),
-    node.NodeUncordoned.type: _plain("may be used again"),
     node.NodeRequestRejected.type: _rejected,
     image.ImagePulling.type: _pulling,
     image.ImagePulled.type: _pulled,
-    leader.LeaderElected.type: _plain("{instance} leads"),
-    event.EventRejected.type: _plain("message {sequence} on {on} means nothing: {reason}"),
+    leader.LeaderElected.type: plain("{instance} leads"),
+    **story_nodes.WORDS,
+    event.EventRejected.type: plain("message {sequence} on {on} means nothing: {reason}"),
 }
 
 
@@ -341,21 +306,15 @@ _TONES: dict[type[Event], Tone] = {
     container.ContainerStarted: "good",
     container.ContainerHealthy: "good",
     container.ContainerFinished: "good",
-    node.NodeJoined: "good",
-    node.NodeReturned: "good",
-    node.NodeRecovered: "good",
     service.ServiceSteady: "good",
     container.ContainerUnplaceable: "warn",
     container.ContainerUnhealthy: "warn",
-    node.NodeSuspected: "warn",
     service.ServiceFlapping: "bad",
     deploy.DeployRejected: "bad",
     deploy.DeployFailed: "bad",
     deploy.RemovalRejected: "bad",
     scale.ScaleRejected: "bad",
     container.ContainerFailed: "bad",
-    node.NodeLost: "bad",
-    node.NodeDegraded: "bad",
-    node.NodeRequestRejected: "bad",
     event.EventRejected: "bad",
+    **story_nodes.TONES,
 }
