@@ -57,7 +57,8 @@ def test_what_ended_well_and_needs_no_other_does_not_hold_up_the_deploy(
     condition: Any, slots: list[int]
 ) -> None:
     made = shop()
-    made.say(accepted(once=ServiceSpec(image="o", restart=Restart(condition=condition)), db=WEB))
+    policy = Restart(condition=condition, max_attempts=0)
+    made.say(accepted(once=ServiceSpec(image="o", restart=policy), db=WEB))
     once, db = made.settle()
     made.run(once)  # type: ignore[arg-type]  # It is a request.
     made.tells(ContainerFinished, once)  # type: ignore[arg-type]  # It is a request.
