@@ -53,10 +53,10 @@ def _deploy(picture: Picture, request: Request) -> Event:
     result = convert(asked.compose, app=asked.app)
     if result.spec is None or result.problems:
         return DeployRejected(app=asked.app, problems=list(result.problems))
-    app = picture.apps.get(asked.app)
+    before = picture.apps.get(asked.app) or picture.state.forgotten.get(asked.app)
     return DeployAccepted(
         app=asked.app,
-        revision=app.revision + 1 if app else 1,
+        revision=before.revision + 1 if before else 1,
         spec=result.spec,
         notes=list(result.notes),
     )

@@ -39,10 +39,12 @@ from segue.events.rebalance import RebalancePlanned
 from segue.events.scale import ScaleAccepted, ScaleRejected, ScaleRequested
 from segue.events.service import ServiceFlapping, ServiceSteady
 from segue.picture.indexed import Indexed
-from segue.picture.state import App, Leader, Request, Service
+from segue.picture.state import App, Forgotten, Leader, Request, Service
 from segue.spec import ServiceSpec, digest
 
 ANSWERED_KEPT = 1_000
+REMOVED_APPS_KEPT, REMOVED_SLOTS_KEPT = 1_000, 10_000
+FORGOTTEN_KEPT = 10_000
 ANSWERS = frozenset(
     kind.type
     for kind in (
@@ -95,10 +97,13 @@ def answer(picture: Indexed, record: Record) -> None:
 def deploy_accepted(picture: Indexed, record: Record, event: DeployAccepted) -> None:
     """Take a revision as what the app must become."""
     app = picture.apps.get(event.app)
+    before = app or picture.state.forgotten.get(event.app)
+    if before is not None and event.revision <= before.revision:
+        return
     if app is None:
         app = picture.apps[event.app] = App(name=event.app, cause=record.as_cause())
-    if event.revision <= app.revision:
-        return
+        app.attempts = before.attempts if before is not None else 0
+        picture.state.forgotten.pop(event.app, None)
     app.revision, app.cause, app.phase = event.revision, record.as_cause(), "deploying"
     app.accepted_at = app.changed_at = app.progressed_at = record.time
     app.progress = None
@@ -208,6 +213,51 @@ def removal_completed(picture: Indexed, record: Record, event: RemovalCompleted)
     if not running:
         for service in app.services.values():
             service.spec, service.digest = ServiceSpec(image=service.spec.image), ""
+    _forget_removed(picture)
+
+
+def _forget_removed(picture: Indexed) -> None:
+    """Forget the apps that were removed longest ago and that nothing refers to any more."""
+    removed = [
+        app
+        for app in sorted(picture.apps.values(), key=lambda app: app.settled_at)
+        if app.phase == "removed" and not _is_referred_to(picture, app)
+    ]
+    apps, slots = len(removed), sum(_slots(app) for app in removed)
+    for app in removed:
+        if apps <= REMOVED_APPS_KEPT and slots <= REMOVED_SLOTS_KEPT:
+            return
+        apps, slots = apps - 1, slots - _slots(app)
+        _forget(picture, app)
+
+
+def _slots(app: App) -> int:
+    return sum(len(service.slots) for service in app.services.values())
+
+
+def _is_referred_to(picture: Indexed, app: App) -> bool:
+    """Tell whether something runs of it, or may, or has its data somewhere."""
+    return any(
+        slot.home
+        or any(not container.ended for container in slot.containers())
+        or picture.strangers(app.name, service.name, slot.number)
+        for service in app.services.values()
+        for slot in service.slots.values()
+    )
+
+
+def _forget(picture: Indexed, app: App) -> None:
+    del picture.apps[app.name]
+    slots = [slot for service in app.services.values() for slot in service.slots.values()]
+    attempts = max((slot.attempt for slot in slots), default=0)
+    kept = picture.state.forgotten
+    kept[app.name] = Forgotten(app.revision, max(attempts, app.attempts))
+    while len(kept) > FORGOTTEN_KEPT:
+        del kept[next(iter(kept))]
+    for node in picture.nodes.values():
+        for service in app.services:
+            node.failures.pop(f"{app.name}/{service}", None)
+            node.refusals.pop(f"{app.name}/{service}", None)
 
 
 def scale_accepted(picture: Indexed, record: Record, event: ScaleAccepted) -> None:

@@ -128,7 +128,9 @@ class Indexed:
     def greatest_attempt(self, app: str, service: str, slot: Slot) -> int:
         """Give the greatest attempt of a slot, be it in the log or only on a node."""
         there = self.strangers(app, service, slot.number).values()
-        return max([slot.attempt, *(held.attempt for held in there)])
+        found = self.state.apps.get(app)
+        forgotten = found.attempts if found is not None else 0
+        return max([slot.attempt, forgotten, *(held.attempt for held in there)])
 
     @staticmethod
     def refusal(container: Container, node: Node) -> str:

@@ -144,6 +144,14 @@ class App(msgspec.Struct, omit_defaults=True):
     settled_at: float = 0.0  # When it was completed, failed or removed.
     with_volumes: bool = False  # Its removal takes the volumes too.
     reason: str = ""  # Why the deploy failed.
+    attempts: int = 0  # The greatest of its slots' when it was forgotten: they count on from there.
+
+
+class Forgotten(msgspec.Struct):
+    """What is kept of a removed app that nothing refers to: what its name has to count on from."""
+
+    revision: int
+    attempts: int
 
 
 class Drain(msgspec.Struct, omit_defaults=True):
@@ -234,6 +242,7 @@ class State(msgspec.Struct, omit_defaults=True):
     time: float = 0.0
     cluster: str = ""
     apps: dict[str, App] = {}
+    forgotten: dict[str, Forgotten] = {}  # Of the apps that were removed longest ago.
     nodes: dict[str, Node] = {}
     removed: dict[str, Removed] = {}  # Nodes that were forgotten and have not joined again.
     leaders: dict[str, Leader] = {}

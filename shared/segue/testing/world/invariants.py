@@ -132,7 +132,9 @@ def attempts_rise_by_one(checker: LogChecker, record: Record) -> str:
     key = (event.app, event.service, event.slot)
     last = checker.attempts.get(key, 0)
     checker.attempts[key] = event.attempt
-    fits = event.attempt > last if checker.replaced else event.attempt == last + 1
+    app = checker.picture.apps.get(event.app)
+    least = max(last, app.attempts if app is not None else 0)
+    fits = event.attempt > last if checker.replaced else event.attempt == least + 1
     return "" if fits else f"attempt {event.attempt} follows {last}"
 
 
