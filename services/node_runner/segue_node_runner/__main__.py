@@ -22,12 +22,14 @@ from segue.shell import command
 from segue.shell.patience import patiently
 from segue.shell.pump import Pump
 
-from segue_node_runner import hollow, policy
+from segue_node_runner import fence, hollow, policy
 from segue_node_runner.actor import Actor
 from segue_node_runner.core import NodeRunner, follows
 from segue_node_runner.desk import Desk
 from segue_node_runner.engine import Engine
 from segue_node_runner.errors import EngineError
+from segue_node_runner.fence import Fence
+from segue_node_runner.lease import Holder
 from segue_node_runner.memory import Memory
 from segue_node_runner.policy import Policy
 from segue_node_runner.sdk import Limits
@@ -56,15 +58,20 @@ async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
     )
     core = NodeRunner(node, session, dict(arguments.label))
     pump = Pump(core, bus, instance=node, leads=False, subjects=follows(node))
-    actor = Actor(engine, lambda digest: _fetch(bus, digest), pump.hear)
+    files = fence.Files(pathlib.Path(arguments.fence), f"{head.cluster}.{node}")
+    terms = await patiently(bus, bus.leases.terms)
+    guard = Fence(bus.leases, node, Holder(session, terms, files.load()), files, pump.hear)
+    actor = Actor(engine, lambda digest: _fetch(bus, digest), guard, pump.hear)
     pump.perform = actor.perform
     version = importlib.metadata.version("segue-node-runner")
     try:
         async with anyio.create_task_group() as tasks:
             await tasks.start(Desk(bus, engine, head.cluster, node, session).serve)
             tasks.start_soon(_beat, bus, node, session)
+            tasks.start_soon(guard.run)
             tasks.start_soon(_remember, memory, pump)
             async with actor.watching(head.cluster, version):
+                await guard.settled()
                 await pump.run()
     finally:
         engine.calls.close()
@@ -214,6 +221,12 @@ def _folders(flags: argparse.ArgumentParser) -> None:
         default=_folder("/var/lib/segue/node", "XDG_STATE_HOME", "~/.local/state"),
         metavar="DIR",
         help="a folder on disk: how far the log was read (default: %(default)s)",
+    )
+    flags.add_argument(
+        "--fence",
+        default=os.environ.get("SEGUE_FENCE") or fence.FOLDER,
+        metavar="DIR",
+        help="the fencer's folder (default: SEGUE_FENCE, or %(default)s)",
     )
 
 

@@ -20,6 +20,7 @@ from segue_node_runner.effects import (
     GiveUp,
     GiveWay,
     List,
+    Mark,
     Remove,
     RemoveApp,
     Start,
@@ -27,6 +28,7 @@ from segue_node_runner.effects import (
 )
 from segue_node_runner.engine import Engine
 from segue_node_runner.errors import EngineError
+from segue_node_runner.fence import Fence
 from segue_node_runner.files import Fetch
 from segue_node_runner.images import Progress
 from segue_node_runner.labels import Identity
@@ -44,13 +46,17 @@ class GaveWayError(BusError):
 class Actor:
     """The hands of one node runner."""
 
-    def __init__(self, engine: Engine, fetch: Fetch, hear: Callable[[Any], None]) -> None:
-        self.engine, self.fetch, self.hear = engine, fetch, hear
+    def __init__(
+        self, engine: Engine, fetch: Fetch, fence: Fence, hear: Callable[[Any], None]
+    ) -> None:
+        self.engine, self.fetch, self.fence, self.hear = engine, fetch, fence, hear
         self._waiting: dict[Identity, anyio.CancelScope] = {}  # Starts that have not begun.
 
-    async def perform(self, effect: Any) -> None:
+    async def perform(self, effect: Any) -> None:  # noqa: C901 — a case for each effect.
         """Carry out an effect, whatever comes of it."""
         match effect:
+            case Mark():
+                self.fence.mark(effect.engine_id, strict=effect.strict)
             case Start():
                 await self._start(effect)
             case GiveUp():
@@ -59,7 +65,7 @@ class Actor:
             case Stop():
                 await self._stop(effect)
             case Examine():
-                self.hear(await watch.died(self.engine, effect.identity, effect.engine_id, 0))
+                self._pass(await watch.died(self.engine, effect.identity, effect.engine_id, 0))
             case List():
                 await self._list(effect)
             case Remove():
@@ -81,7 +87,13 @@ class Actor:
 
         self._waiting[effect.identity] = waiting = anyio.CancelScope()
         try:
-            done = await self.engine.start(effect, self.fetch, tell, waiting)
+            done = await self.engine.start(
+                effect,
+                self.fetch,
+                tell,
+                waiting,
+                lambda engine_id: self.fence.admit(engine_id, effect.lease),
+            )
         except EngineError as error:
             log.warning(
                 "a start failed", of=effect.identity.slot_name, step=error.step, why=error.message
@@ -92,7 +104,7 @@ class Actor:
                 kind=error.kind,
                 message=error.message,
                 final=error.final,
-                passing=error.kind in {"away", "timeout", "busy", "given up"},
+                passing=error.kind in {"away", "timeout", "busy", "given up", "unfenced"},
             )
             self.hear(failed)
             return
@@ -128,6 +140,7 @@ class Actor:
         )
 
     async def _list(self, effect: List) -> None:
+        listed = self.fence.listed()
         try:
             found = await self.engine.list_ours(effect.cluster)
             networks_of, volumes_of = await self.engine.commons.owners(effect.cluster)
@@ -135,6 +148,7 @@ class Actor:
             self.hear(news.ListFailed(error.message, effect.number))
             return
         self.hear(news.Inventory(found, networks_of, volumes_of, effect.number))
+        self.fence.let_go(listed - {one.engine_id for one in found})
         await self.engine.sweep_files(found)
 
     @staticmethod
@@ -171,7 +185,12 @@ class Actor:
     async def _pass_on(self, cluster: str) -> None:
         async with watch.watched(self.engine, cluster) as heard:
             async for one in heard:
-                self.hear(one)
+                self._pass(one)
+
+    def _pass(self, one: news.News) -> None:
+        if isinstance(one, news.Died) and self.fence.killed(one.engine_id):
+            one = msgspec.structs.replace(one, fenced=True)
+        self.hear(one)
 
     async def _probe(self, cluster: str) -> None:
         while True:

@@ -8,6 +8,8 @@ difference is either an effect or a fact. Laws:
 - While the engine is away nothing is concluded from what it does not say.
 - A node that was declared lost says nothing but that it joins again, until that is in the log,
   or that its engine is of no use, which keeps it from joining.
+- What is strict is started only under a lease that the node holds and has joined with, and is over
+  with it.
 - Of two runners under one name the newer in the log goes on and the other gives way.
 """
 
@@ -26,7 +28,7 @@ from segue.events.node import (
     NodeRecovered,
 )
 from segue.log import Fence
-from segue.picture import UP, Container
+from segue.picture import UP, Container, Node
 from segue.spec import Resources
 
 from segue_node_runner import news, says
@@ -43,8 +45,10 @@ from segue_node_runner.effects import (
 )
 from segue_node_runner.inventory import Found
 from segue_node_runner.labels import Identity
+from segue_node_runner.strict import Strict
 from segue_node_runner.yard import Yard
 
+LEASE_WITHIN_S = 20.0  # So long a strict order waits for one: an old one may have to end first.
 _ENDS = (container.ContainerFailed, container.ContainerFinished, container.ContainerStopped)
 Owed = Decision | Effect | List | RemoveApp | GiveWay
 
@@ -80,6 +84,7 @@ class NodeRunner(Core):
         super().__init__()
         self.node, self.session, self.labels = node, session, labels or {}
         self.yard = Yard()
+        self.strict = Strict(self.picture, node)
         self._once: dict[str, Decision] = {}  # Facts that no picture holds, until in the log.
         self._said_before = 0  # How many such facts there were.
         self._pulled_bytes: dict[Identity, int] = {}  # What was said last of a pull.
@@ -111,7 +116,9 @@ class NodeRunner(Core):
     def hear(self, said: Any, now: float) -> None:
         """Note what the engine has done or what an effect came to."""
         self.yard.hear(said, now)
-        if isinstance(said, news.PullProgress):
+        if isinstance(said, news.Guard):
+            self.strict.hear(said)
+        elif isinstance(said, news.PullProgress):
             self._say_pull(said)
         elif isinstance(said, news.StartDone):
             self._say_pulled(said)
@@ -148,8 +155,7 @@ class NodeRunner(Core):
             return
         if not self.yard.listed:
             return
-        if me.degraded:
-            yield Decision(NodeRecovered(node=self.node), me.cause)
+        yield from self._of_itself(me)
         yield from self._once.values()
         newest = self._newest()
         for ordered in list(self.picture.on_node.get(self.node, {}).values()):
@@ -159,6 +165,15 @@ class NodeRunner(Core):
         if self.yard.untidy:
             self.yard.untidy = False
             yield from self._tidy()
+
+    def _of_itself(self, me: Node) -> Iterator[Decision]:
+        """Say that the engine is well again, and which lease is held now."""
+        if me.degraded:
+            yield Decision(NodeRecovered(node=self.node), me.cause)
+        lease = self.strict.guard.lease
+        if me.facts.lease != lease and self.yard.facts is not None:
+            joining = self._joining(self.yard.facts)
+            yield Decision(joining, me.cause, key=f"{self.session} {lease}")
 
     def _joining(self, facts: news.Facts) -> NodeJoined:
         return NodeJoined(
@@ -182,6 +197,8 @@ class NodeRunner(Core):
                 for found in self.yard.there.values()
             ],
             lost_seq=self._lost_seq(),
+            fenced=self.strict.guard.lease > 0,
+            lease=self.strict.guard.lease,
         )
 
     def _newest(self) -> dict[tuple[str, str, int], int]:
@@ -208,6 +225,8 @@ class NodeRunner(Core):
                 yield from self._stop(found, ordered.grace_s, now)
             else:
                 yield says.stopped(ordered, self.yard.stopped.get(identity))
+        elif ordered.fenced:
+            yield from self._end_fenced(ordered, found, now)
         elif ordered.phase == "assigned":
             yield from self._bring_up(ordered, identity, found, now)
         elif ordered.phase in UP:
@@ -237,8 +256,12 @@ class NodeRunner(Core):
             yield says.outdated(ordered, newer)
         elif self._blocked(identity, now):
             return
-        elif words := self._no_room():
+        elif words := self.yard.no_room(self.picture.used.get(self.node, Resources())):
             yield says.rejected(ordered, words)
+        elif words := self.strict.lacks(ordered):
+            since = max(ordered.assigned_at, self.picture.nodes[self.node].joined_at)
+            if now - since >= LEASE_WITHIN_S:
+                yield says.rejected(ordered, words)
         else:
             spec = self.picture.app_spec(ordered)
             if spec is None:
@@ -251,6 +274,7 @@ class NodeRunner(Core):
                 revision=ordered.revision,
                 digest=ordered.digest,
                 spec=spec,
+                lease=self.strict.guard.lease if self.picture.is_strict(ordered) else 0,
                 cause=ordered.cause.id,
                 correlation=ordered.cause.correlation,
             )
@@ -261,16 +285,16 @@ class NodeRunner(Core):
             return True
         return self.yard.slot_is_taken(identity)
 
-    def _no_room(self) -> str:
-        """Check the capacity once more, with all that was ordered here before."""
-        facts = self.yard.facts
-        assert facts is not None, "nothing is started before the facts are known"
-        used = self.picture.used.get(self.node, Resources())
-        if used.memory_bytes > facts.memory_bytes:
-            return f"the node has {facts.memory_bytes >> 20} MiB, reserved would be more"
-        if used.cpu_millicores > facts.cpu_millicores:
-            return f"the node has {facts.cpu_millicores} millicores, reserved would be more"
-        return ""
+    def _end_fenced(self, ordered: Container, found: Found | None, now: float) -> Iterator[Owed]:
+        """End what was assigned under a lease that is over; the fencer has killed it already."""
+        identity = Identity(*ordered.key)
+        died = self.yard.died.get(identity)
+        if found is not None and found.runs:
+            yield from self._stop(found, 0.0, now)
+        elif found is not None and found.ended and died is None:
+            yield from self._say_end(ordered, identity, found)
+        else:
+            yield says.fenced(ordered, died)
 
     def _watch_over(
         self, ordered: Container, identity: Identity, found: Found | None
@@ -278,7 +302,9 @@ class NodeRunner(Core):
         if found is None:
             died = self.yard.died.get(identity)
             yield says.ended(ordered, died) if died else says.vanished(ordered)
-        elif found.ended:
+            return
+        yield from self.strict.mark(ordered, found)
+        if found.ended:
             yield from self._say_end(ordered, identity, found)
         elif found.health == "healthy" and ordered.phase != "healthy":
             yield says.healthy(ordered)

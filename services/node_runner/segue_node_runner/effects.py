@@ -28,6 +28,7 @@ class Start(Effect, frozen=True):
     revision: int
     digest: str
     spec: AppSpec
+    lease: int = 0  # Of a strict slot: the lease under which alone it may be started.
     cause: str = ""  # The id of the event that asks for it.
     correlation: str = ""
 
@@ -35,6 +36,13 @@ class Start(Effect, frozen=True):
     def runs(self) -> ServiceSpec:
         """What the container is made from."""
         return self.spec.services[self.service]
+
+
+class Mark(Effect, frozen=True):
+    """Count a running container as strict, to die with the node's lease, or no more."""
+
+    engine_id: str
+    strict: bool
 
 
 class Stop(Effect, frozen=True):

@@ -80,10 +80,12 @@ class Engine:
         fetch: Fetch,
         tell: Callable[[Progress], None] = lambda _: None,
         waiting: anyio.CancelScope | None = None,
+        admit: Callable[[str], None] = lambda _: None,
     ) -> Started:
         """Have the ordered container run, or raise an `EngineError` whose step says where.
 
         Cancelling `waiting` gives up what waits for its image or its turn and has not begun.
+        `admit` is called with the engine's id before anything of the container runs, and may raise.
         """
         begun = time.monotonic()
         waiting = waiting or anyio.CancelScope()
@@ -100,7 +102,7 @@ class Engine:
             raise EngineError("given up", "nobody wants it any more")
         self._starting[order.identity] = None
         try:
-            started = await self._run_again(order, pinned, fetch)
+            started = await self._run_again(order, pinned, fetch, admit)
         finally:
             del self._starting[order.identity]
             self.calls.starting.release_on_behalf_of(turn)
@@ -108,17 +110,21 @@ class Engine:
             started, took_s=time.monotonic() - begun, pulled_s=pinned.pulled_s
         )
 
-    async def _run_again(self, order: Start, pinned: Pinned, fetch: Fetch) -> Started:
+    async def _run_again(
+        self, order: Start, pinned: Pinned, fetch: Fetch, admit: Callable[[str], None]
+    ) -> Started:
         """Run it; once more if something that had been there was removed meanwhile."""
         try:
-            return await self._run(order, pinned, fetch)
+            return await self._run(order, pinned, fetch, admit)
         except EngineError as error:
             if error.kind != "missing":
                 raise
         self.commons.forget()
-        return await self._run(order, pinned, fetch)
+        return await self._run(order, pinned, fetch, admit)
 
-    async def _run(self, order: Start, pinned: Pinned, fetch: Fetch) -> Started:
+    async def _run(
+        self, order: Start, pinned: Pinned, fetch: Fetch, admit: Callable[[str], None]
+    ) -> Started:
         with _at("network"):
             await self.commons.networks(order)
         with _at("volume"):
@@ -134,6 +140,8 @@ class Engine:
         if there is not None and there.state != "created":
             return Started(found=there, adopted=True)
         with _at("start"):
+            if order.lease:
+                await self._admitted(order, admit)
             return Started(found=await self._begun(order))
 
     def _check(self, body: dict[str, object]) -> None:
@@ -226,6 +234,16 @@ class Engine:
         if there is None:
             raise EngineError("missing", f"{name} was removed while it started")
         return there
+
+    async def _admitted(self, order: Start, admit: Callable[[str], None]) -> None:
+        there = await self.find(order.identity.slot_name)
+        if there is None or there.identity != order.identity:
+            raise EngineError("missing", f"{order.identity.slot_name} was removed before its start")
+        try:
+            admit(there.engine_id)
+        except EngineError:
+            await self.remove(there.engine_id)
+            raise
 
     async def _known_ground(self) -> Ground:
         if self._ground is None:

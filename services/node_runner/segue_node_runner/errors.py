@@ -23,6 +23,7 @@ Kind = Literal[
     "port",  # A published port is taken.
     "invalid",  # The engine cannot make or start what was asked for.
     "forbidden",  # This node's policy does not allow it.
+    "unfenced",  # The node holds no lease, or no fencer is at work.
     "busy",  # A limit of this runner is reached.
     "given up",  # It had not begun when nobody wanted it any more.
     "broken",  # The engine failed for a reason of its own.

@@ -18,6 +18,7 @@ from segue.beats import NODE_BEAT_EVERY_S, NodeBeat
 from segue.bus import Bus
 from segue.shell.pump import Pump
 
+from segue_node_runner import news
 from segue_node_runner.core import NodeRunner, follows
 from segue_node_runner.effects import GiveWay
 from segue_node_runner.simulated import Manner, SimulatedEngine
@@ -58,6 +59,7 @@ async def _node(bus: Bus, name: str, labels: dict[str, str]) -> None:
 
     pump.perform = perform
     pump.hear(engine.facts())
+    pump.hear(news.Guard(lease=1, missing=""))  # It runs nothing, so nothing runs twice.
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_beat, bus, name, session)
         await pump.run()

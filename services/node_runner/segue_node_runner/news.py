@@ -23,6 +23,7 @@ class Died(ContainerNews, frozen=True, kw_only=True):
     """It runs no more: how it ended, and what it said last."""
 
     exit_code: int
+    fenced: bool = False  # It was to die: the lease that it ran under was over.
     oom: bool = False
     ran_s: float = 0.0
     logs: list[str] = []
@@ -63,6 +64,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     live_restore: bool
     images: list[str]
     version: str = ""  # Segue's own.
+
+
+class Guard(msgspec.Struct, frozen=True):
+    """What the node's lease allows now; until it is heard, nothing."""
+
+    lease: int = 0  # The one that is held; 0: none.
+    missing: str = "this node's runner has not asked for a lease yet"
+    containers: frozenset[str] = frozenset()  # By the engine's id: who die with it.
 
 
 class Condition(msgspec.Struct, frozen=True):

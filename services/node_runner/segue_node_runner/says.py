@@ -45,7 +45,11 @@ def started(ordered: Container, found: Found, done: StartDone | None) -> Decisio
 def start_failed(ordered: Container, failed: StartFailed) -> Decision:
     """It could not be started."""
     reasons: dict[str, FailureReason] = {"image": "image", "start": "start"}
-    reason = "rejected" if failed.kind == "forbidden" else reasons.get(failed.step, "create")
+    reason = (
+        "rejected"
+        if failed.kind in ("forbidden", "unfenced")
+        else reasons.get(failed.step, "create")
+    )
     event = ContainerFailed(
         **_of(ordered), reason=reason, message=failed.message, final=failed.final
     )
@@ -55,6 +59,20 @@ def start_failed(ordered: Container, failed: StartFailed) -> Decision:
 def rejected(ordered: Container, words: str) -> Decision:
     """The node has no room for it."""
     event = ContainerFailed(**_of(ordered), reason="rejected", message=words)
+    return Decision(event, ordered.cause, key=str(ordered.attempt))
+
+
+def fenced(ordered: Container, died: Died | None) -> Decision:
+    """The lease that it was assigned under is over."""
+    did = "it was killed" if died else "it is not started"
+    event = ContainerFailed(
+        **_of(ordered),
+        reason="fenced",
+        exit_code=died.exit_code if died else None,
+        message=f"this node's lease was not renewed in time: {did}, so as not to run twice",
+        ran_s=round(died.ran_s, 3) if died else 0.0,
+        logs=died.logs if died else [],
+    )
     return Decision(event, ordered.cause, key=str(ordered.attempt))
 
 
@@ -75,6 +93,8 @@ def vanished(ordered: Container) -> Decision:
 def ended(ordered: Container, died: Died) -> Decision:
     """It ended by itself."""
     ran_s = round(died.ran_s, 3)
+    if died.fenced and died.exit_code == 137:
+        return fenced(ordered, died)
     if died.exit_code == 0 and not died.oom:
         finished = ContainerFinished(**_of(ordered), ran_s=ran_s, logs=died.logs)
         return Decision(finished, ordered.cause, key=str(ordered.attempt))

@@ -8,6 +8,7 @@ from collections.abc import Container
 from typing import Any
 
 import msgspec
+from segue.spec import Resources
 
 from segue_node_runner import news
 from segue_node_runner.inventory import Found
@@ -69,6 +70,15 @@ class Yard:
         """Give the greatest attempt of a slot here that is greater than this one, or 0."""
         attempts = [other.attempt for other in self.there if other.slot_name == slot_name]
         return max((attempt for attempt in attempts if attempt > above), default=0)
+
+    def no_room(self, used: Resources) -> str:
+        """Check the capacity once more, with all that was ordered here before."""
+        assert self.facts is not None, "nothing is started before the facts are known"
+        if used.memory_bytes > self.facts.memory_bytes:
+            return f"the node has {self.facts.memory_bytes >> 20} MiB, reserved would be more"
+        if used.cpu_millicores > self.facts.cpu_millicores:
+            return f"the node has {self.facts.cpu_millicores} millicores, reserved would be more"
+        return ""
 
     def list_now(self) -> None:
         """Ask for a listing at the next occasion."""

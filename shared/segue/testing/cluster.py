@@ -65,6 +65,7 @@ class Cluster:
         self.folder, self.server, self.bus = folder, server, bus
         self.services: dict[tuple[str, str], Service] = {}
         self.engines: dict[str, Engine] = {}
+        self.fencer: Process | None = None  # One for all nodes: they are on this host.
 
     def start(self, name: str, instance: str = "a", *extra: str) -> Service:
         """Start an instance of a service, or start it again."""
@@ -82,10 +83,19 @@ class Cluster:
             self.start(name, instance)
 
     def start_node(self, name: str, engine: Engine) -> Service:
-        """Start a node runner for an engine."""
+        """Start a node runner for an engine, and a fencer unless there is one."""
         self.engines[name] = engine
+        if self.fencer is None:
+            command = [sys.executable, "-m", "segue_fencer", "--folder", str(self.fence)]
+            self.fencer = Process("fencer", command, self.folder / "fencer.log")
         folders = ["--state", str(self.folder / "state"), "--runtime", str(self.folder / "run")]
+        folders += ["--fence", str(self.fence)]
         return self.start("node_runner", name, "--node", name, "--docker", engine.url, *folders)
+
+    @property
+    def fence(self) -> pathlib.Path:
+        """The fencer's folder."""
+        return self.folder / "fence"
 
     def __getitem__(self, key: tuple[str, str]) -> Service:
         """Find an instance of a service."""
@@ -171,6 +181,8 @@ class Cluster:
         for service in self.services.values():
             service.send(signal.SIGCONT)
             service.send(signal.SIGTERM)
+        if self.fencer is not None:
+            self.fencer.stop()
         for service in self.services.values():
             try:
                 service.process.wait(STOP_WITHIN_S)

@@ -33,7 +33,7 @@ MIB, GIB = 1 << 20, 1 << 30
 
 def joined(node: str, **facts: Any) -> NodeJoined:
     """A node of 4 CPUs and 8 GiB, unless told otherwise, is there."""
-    told: dict[str, Any] = {"session": f"s-{node}", "cpu_millicores": 4_000}
+    told: dict[str, Any] = {"session": f"s-{node}", "cpu_millicores": 4_000, "fenced": True}
     return NodeJoined(node=node, **told | {"memory_bytes": 8 * GIB} | facts)
 
 
