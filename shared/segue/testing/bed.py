@@ -45,7 +45,8 @@ class Bed(Cluster):
             self.servers.url,
             list(extra),
             enter=host.enter,
-            environment=self.servers.environment,
+            # As installed: a start does not compile everything anew.
+            environment={**self.servers.environment, "PYTHONDONTWRITEBYTECODE": ""},
         )
         self.services[key], self.homes[key] = service, host
         host.units.append(service)

@@ -26,7 +26,10 @@ from segue.testing.network import HOSTS_MAX, Network
 from segue.testing.process import Process
 
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
-_BIRTH = 'echo $$ >"$1"; net=$2; shift 2; exec nsenter --net="$net" -- "$@"'
+_BIRTH = (
+    'echo $$ >"$1"; net=$2; shift 2; echo -10 2>/dev/null >/proc/$$/autogroup || :; '
+    'exec nsenter --net="$net" -- "$@"'
+)
 _FROZEN_WITHIN_S = 5.0
 
 
@@ -58,9 +61,11 @@ class Running(msgspec.Struct, frozen=True):
 class HostEngine(PrivateEngine):
     """A private engine that lives on a host."""
 
-    def __init__(self, namespace: str, cgroup: str, enter: Sequence[str]) -> None:
+    def __init__(
+        self, namespace: str, cgroup: str, enter: Sequence[str], *, live_restore: bool = True
+    ) -> None:
         self.namespace = namespace
-        super().__init__(cgroup=cgroup, enter=enter)
+        super().__init__(live_restore=live_restore, cgroup=cgroup, enter=enter)
 
     def _make_bridge(self) -> None:
         ip = ["ip", "-n", self.namespace]
@@ -93,10 +98,13 @@ class Host:
 
     @property
     def enter(self) -> list[str]:
-        """A command that runs the words after it on this host; they keep its process id."""
+        """A command that runs the words after it on this host; they keep its process id.
+
+        A host stands for a machine of its own: what else this one has to do comes after it.
+        """
         procs = _tree(self.cgroup) / "host" / "cgroup.procs"
         net = f"/run/netns/{self.network.namespace(self.number)}"
-        return ["sh", "-ec", _BIRTH, "sh", str(procs), net]
+        return ["nice", "-n", "-10", "sh", "-ec", _BIRTH, "sh", str(procs), net]
 
     def run(
         self, name: str, argv: Sequence[str], environment: Mapping[str, str] | None = None
