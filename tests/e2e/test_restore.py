@@ -61,6 +61,9 @@ async def test_an_older_log_stops_no_container_neither_refused_nor_accepted(
     kept = await segue.head()
     await segue.say(ScaleRequested(app="shop", service="web", replicas=3))
     await segue.wait_event(ContainerStarted, after=kept, slot=3)
+    victim = segue.running()["web.1"][0]
+    segue.engines["node-a"].ask("POST", f"/containers/{victim}/kill")
+    await segue.wait_event(ContainerStarted, after=kept, slot=1, attempt=2)
     await deploy(segue, "extra", 1)
     before = ids(segue)
     assert sorted(before) == ["extra/web.1", "shop/web.1", "shop/web.2", "shop/web.3"]

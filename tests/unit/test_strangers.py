@@ -21,7 +21,8 @@ from segue.events.container import (
 from segue.events.deploy import DeployCompleted
 from segue.events.node import Held, NodeLost
 from segue.picture import Picture
-from segue.spec import ServiceSpec
+from segue.spec import AppSpec, ServiceSpec
+from segue.spec import digest as digest_of
 from segue.testing.host import Host, has, web
 from segue.testing.shop import APP, Shop, accepted, joined, plain
 from segue_deployer.core import Deployer
@@ -124,6 +125,63 @@ def test_a_node_that_joins_with_what_the_log_knows_has_no_strangers() -> None:
     shop.tell(back("a", held(1)))
     assert shop.picture.strangers(APP, "web", 1) == {}
     assert attempts(shop) == [1]
+
+
+# The log was put back from an older copy.
+
+
+DIGEST = digest_of(AppSpec(services={"web": WEB}), "web")
+
+
+def same(attempt: int, *, running: bool = True, digest: str = "") -> Held:
+    return Held(APP, "web", 1, attempt, running=running, digest=digest or DIGEST)
+
+
+@pytest.mark.parametrize("node", ["a", "b"])
+def test_what_has_filled_a_slot_since_is_taken_over_wherever_it_runs(node: str) -> None:
+    shop = Shop(Deployer(), Scheduler(), nodes="b")
+    shop.deploy(web=WEB)
+    assert shop.container("web").node == "b"
+    if node == "a":
+        shop.say(back("a", same(4)))
+    shop.say(back("b", *([same(4)] if node == "b" else [])))
+    shop.fail(shop.container("web"), "b", reason="vanished", exit_code=None)
+    shop.settle()
+    now = shop.container("web")
+    assert (now.attempt, now.node) == (4, node), "at once, where it runs"
+    shop.tells(ContainerStarted, shop.all(ContainerRequested)[-1], node, engine_id="e")
+    shop.settle()
+    assert not shop.all(ContainerRetired)
+    assert attempts(shop) == [1, 4]
+    assert shop.picture.strangers(APP, "web", 1) == {}
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        {"a": same(4, digest="another")},
+        {"a": same(4, running=False)},
+        {"a": same(4), "c": same(4)},
+        {"a": same(4), "c": same(5, running=False)},
+    ],
+)
+def test_only_what_runs_as_it_is_wanted_and_once_is_taken_over(there: dict[str, Held]) -> None:
+    shop = Shop(Deployer(), nodes="")
+    for node, one in there.items():
+        shop.say(back(node, one))
+    shop.say(accepted(web=WEB))
+    shop.settle()
+    asked = shop.all(ContainerRequested)[0]
+    assert (asked.attempt, asked.target) == (1 + max(h.attempt for h in there.values()), None)
+
+
+def test_a_redeploy_after_the_log_was_lost_takes_over_what_runs_as_wanted() -> None:
+    shop = Shop(Deployer(), Scheduler(), nodes="b")
+    shop.say(back("a", same(7)))
+    shop.say(accepted(web=WEB))
+    shop.settle()
+    assert (shop.container("web").attempt, shop.container("web").node) == (7, "a")
+    assert not shop.all(ContainerRetired)
 
 
 # Its node's runner.

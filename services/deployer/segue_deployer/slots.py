@@ -92,7 +92,7 @@ def _next(  # noqa: PLR0917 — all six are what the decision is made from, of s
         cause = gate if old is None else _newer(old, app, service)
     elif not old.ended:
         cause = picture.nodes[old.node].cause  # It is gone with its node.
-    elif ended_as_told(old):
+    elif ended_as_told(old) or _runs_already(picture, app.name, service, slot):
         cause = old.cause
     else:
         due = restart_at(service.spec, slot, old, app.accepted_at)
@@ -101,7 +101,10 @@ def _next(  # noqa: PLR0917 — all six are what the decision is made from, of s
         cause, at = old.cause, due
         if old.ended_at < app.accepted_at:
             cause = service.cause or app.cause
-    return request(picture, app, service, slot, cause, not_before=at, pinned=pinned or None)
+    fixed: dict[str, Any] = {"not_before": at, "pinned": pinned or None}
+    if there := _runs_already(picture, app.name, service, slot):
+        fixed["attempt"], fixed["target"] = there
+    return request(picture, app, service, slot, cause, **fixed)
 
 
 def request(
@@ -109,7 +112,7 @@ def request(
 ) -> Decision:
     """Ask for a slot's next container, as its service is to be now."""
     old = slot.container
-    attempt = 1 + picture.greatest_attempt(app.name, service.name, slot)
+    attempt = more.pop("attempt", 1 + picture.greatest_attempt(app.name, service.name, slot))
     event = ContainerRequested(
         app=app.name,
         service=service.name,
@@ -122,6 +125,22 @@ def request(
     )
     name = f"{app.name}/{service.name}.{slot.number}@{attempt}"
     return Decision(event, cause, unique=name)
+
+
+def _runs_already(
+    picture: Picture, app: str, service: Service, slot: Slot
+) -> tuple[int, str] | None:
+    """Find the attempt that a node runs as the service is to be, though the log does not know it.
+
+    The log was put back from an older copy: what has filled the slot since is taken over.
+    """
+    there = picture.strangers(app, service.name, slot.number)
+    greatest = picture.greatest_attempt(app, service.name, slot)
+    newest = [node for node, held in there.items() if held.attempt == greatest > slot.attempt]
+    if len(newest) != 1:
+        return None  # None, or two that cannot both go on.
+    held = there[newest[0]]
+    return (greatest, newest[0]) if held.running and held.digest == service.digest else None
 
 
 def _newer(old: Container, app: App, service: Service) -> Cause:

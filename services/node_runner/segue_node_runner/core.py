@@ -193,6 +193,7 @@ class NodeRunner(Core):
                     **msgspec.structs.asdict(found.identity),
                     running=found.runs,
                     engine_id=found.engine_id,
+                    digest=found.digest,
                 )
                 for found in self.yard.there.values()
             ],

@@ -28,6 +28,7 @@ class Held(msgspec.Struct, frozen=True, omit_defaults=True):
     attempt: int
     running: bool
     engine_id: str = ""
+    digest: str = ""  # Of what it runs, as the service's own.
 
 
 class NodeJoined(NodeEvent, type="node.joined"):

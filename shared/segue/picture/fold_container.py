@@ -322,10 +322,13 @@ def _adopt(picture: Indexed, record: Record, slot: Slot, held: Held, node: str) 
 
 
 def _adopt_older(picture: Indexed, record: Record, event: ContainerAssigned) -> None:
-    """Know what runs of a slot from before its log, now that another takes its place."""
+    """Know what runs of a slot from before its log, now that another, or it, is in its place."""
     slot = _slot(picture, event)
-    for node, held in list(picture.strangers(event.app, event.service, event.slot).items()):
-        if slot is not None and held.running and held.attempt < event.attempt:
+    strangers = picture.strangers(event.app, event.service, event.slot)
+    for node, held in list(strangers.items()):
+        if node == event.node and held.attempt == event.attempt:
+            del strangers[node]
+        elif slot is not None and held.running and held.attempt < event.attempt:
             _adopt(picture, record, slot, held, node)
 
 
