@@ -169,18 +169,18 @@ def deploying(slots: int) -> list[float]:
     return log.took
 
 
-def crowded(waiting: int) -> list[float]:
+def crowded(waiting: int, slots: int) -> list[float]:
     """So many wait for room while others come and go on 100 nodes: the cost of each event."""
     log = Log(Scheduler(), 100)
-    spec = accepted(web=ServiceSpec(image="w", replicas=200, resources=SMALL))
-    log.run(spec, 200)
+    spec = accepted(web=ServiceSpec(image="w", replicas=slots, resources=SMALL))
+    log.run(spec, slots)
     big = accepted(app="big", web=ServiceSpec(image="w", replicas=waiting, resources=HUGE))
     log.say(big)
     for slot in range(1, waiting + 1):
         log.request(big, slot)
     log.settle()
     log.took = []
-    for slot in range(1, 51):
+    for slot in range(1, 1 + min(50, slots)):
         log.hear(failure(slot, log.filled(slot).node))
         log.request(spec, slot, 2)
         log.settle()
@@ -225,7 +225,7 @@ def measure(slots: list[int], nodes: list[int], events: int) -> list[dict[str, A
     table("deployer: deploying, by slots", slots, deploying)
     table("scheduler: healing, by slots", slots, lambda n: healing(Scheduler(), 10, n, events))
     table("scheduler: healing, by nodes", nodes, lambda n: healing(Scheduler(), n, 1_000, events))
-    table("scheduler: others wait, by how many", slots[:2], crowded)
+    table("scheduler: others wait, by how many", slots[:2], lambda n: crowded(n, slots[-1]))
     return rows
 
 

@@ -1,15 +1,16 @@
 """Part the nodes into those that can take a container and the reasons of the others, and rank them.
 
-One choice serves all containers that are equal, within one decision: what is placed meanwhile only
-takes room, so only the nodes that it is placed on are looked at again.
+One choice serves all containers that are equal, for as long as it is kept: only the nodes and slots
+that the picture has marked since are looked at again.
 """
 
-from bisect import insort
+from bisect import bisect_left, insort
 
 from segue.events.container import Refusal
-from segue.picture import Container, Node, Picture
+from segue.picture import Picture
 
 from segue_scheduler.filters import Ask, refusal
+from segue_scheduler.marks import Marks
 from segue_scheduler.scores import Scale
 
 NODES_NAMED = 5
@@ -18,26 +19,20 @@ NODES_NAMED = 5
 class Choice:
     """Where a container and its equals can go."""
 
-    def __init__(self, picture: Picture, ask: Ask, now: float, scale: type[Scale]) -> None:
-        self.picture, self.ask = picture, ask
+    def __init__(self, picture: Picture, marks: Marks, ask: Ask, scale: type[Scale]) -> None:
+        self.picture, self.marks, self.ask = picture, marks, ask
+        self.scale = scale(picture, ask)
         self._reasons: dict[str, list[str]] = {}  # With the nodes' names, in order.
         self._reason: dict[str, str] = {}  # By node.
-        self._placed: list[tuple[Node, bool]] = []  # Since the last look.
         self._refused: list[Refusal] | None = None
-        nodes = [picture.nodes[name] for name in sorted(picture.nodes)]
-        fit = [node for node in nodes if not self._refuse(node)]
-        service = picture.service(ask.container.app, ask.container.service)
-        self._looks = len(nodes) + (len(service.slots) if service and fit else 0)
-        self.scale = scale(picture, ask, fit, now)
-
-    @property
-    def looks(self) -> int:
-        """Tell how many nodes and slots were looked at."""
-        return self._looks + self.scale.scored
+        self._seen = marks.moment
+        self.looks = self.scale.recount()  # How many nodes and slots were looked at so far.
+        for name in sorted(picture.nodes):
+            self._look(name)
 
     @property
     def refused(self) -> list[Refusal]:
-        """Why the other nodes cannot take it."""
+        """Why the other nodes cannot take it; the same list for as long as it is the same."""
         if self._refused is None:
             in_order = sorted(self._reasons.items(), key=lambda item: item[1][0])
             self._refused = [
@@ -45,30 +40,45 @@ class Choice:
             ]
         return self._refused
 
-    def placed(self, container: Container, node: Node) -> None:
-        """Note that a container, of whichever service, was placed on a node."""
-        mine = self.ask.container
-        mate = (container.app, container.service) == (mine.app, mine.service)
-        self._placed.append((node, mate))
+    @property
+    def behind(self) -> bool:
+        """Something has changed since it last caught up."""
+        return self._seen != self.marks.moment
 
-    def refresh(self, ask: Ask) -> None:
-        """Look again, for the next of the equals, at the nodes on which something was placed."""
-        self.ask = self.scale.ask = ask  # What was placed before it is none of its own.
-        placed, self._placed = self._placed, []
-        for node, mate in placed:
-            self._looks += 1
-            refused = self._refuse(node)
-            self.scale.placed(node, mate=mate, fits=not refused)
+    def catch_up(self, ask: Ask) -> None:
+        """Look again, for this of the equals, at what has changed."""
+        self.ask = ask  # What was placed before it is none of its own.
+        since, self._seen = self._seen, self.marks.moment
+        if since == self._seen:
+            return
+        of = self.ask.container
+        self.looks += self.scale.recount(self.marks.slots(of.app, of.service, since))
+        for name in self.marks.nodes(since):
+            self._look(name)
 
-    def _refuse(self, node: Node) -> bool:
+    def _look(self, name: str) -> None:
+        self.looks += 1
+        node = self.picture.nodes.get(name)
+        if node is None:
+            self._put(name, None)
+            self.looks += self.scale.gone(name)
+            return
         reason = "node has left" if node.phase == "left" else refusal(self.picture, self.ask, node)
-        before = self._reason.get(node.name, "")
-        if reason != before:
-            self._refused = None
-            self._reason[node.name] = reason
-            if before:
-                self._reasons[before].remove(node.name)
-                if not self._reasons[before]:
-                    del self._reasons[before]
-            insort(self._reasons.setdefault(reason, []), node.name)
-        return bool(reason)
+        self._put(name, reason)
+        self.looks += self.scale.look(self.ask, node, fits=not reason)
+
+    def _put(self, name: str, reason: str | None) -> None:
+        """Keep why a node cannot take it; the empty reason is that of those that can."""
+        before = self._reason.pop(name, None)
+        if reason is not None:
+            self._reason[name] = reason
+        if reason == before:
+            return
+        self._refused = None
+        if before:
+            names = self._reasons[before]
+            del names[bisect_left(names, name)]
+            if not names:
+                del self._reasons[before]
+        if reason:
+            insort(self._reasons.setdefault(reason, []), name)

@@ -4,6 +4,8 @@ It also plans which containers to move when nodes are unevenly used. Ties go to 
 that equal pictures give equal decisions. It never decides that something is to run or to stop.
 """
 
+from typing import NamedTuple
+
 from segue.core import MOST_DECISIONS, Core, Decision
 from segue.envelope import Record
 from segue.events.container import (
@@ -14,19 +16,33 @@ from segue.events.container import (
     ContainerUnplaceable,
     Refusal,
 )
+from segue.events.deploy import DeployAccepted, RemovalAccepted, RemovalCompleted
 from segue.events.image import ImageEvent
 from segue.events.leader import LeaderElected
+from segue.events.node import NodeEvent
 from segue.events.rebalance import RebalancePlanned, RebalanceRequested
 from segue.picture import Container
 from segue.picture.ending import revivable
+from segue.picture.indexed import EVERY_SLOT
 
 from segue_scheduler.choice import Choice
-from segue_scheduler.filters import Ask, asked
-from segue_scheduler.rebalance import answer, opportunity, plan
+from segue_scheduler.filters import Ask, Kind, asked
+from segue_scheduler.marks import Marks
+from segue_scheduler.rebalance import (
+    CALM_S,
+    LOOK_S,
+    Opportunity,
+    answer,
+    newest_fit,
+    opportunity,
+    plan,
+)
 from segue_scheduler.scores import Scale
 
 RUNNERS_UP = 3
-LOOKS_AT_ONCE = 20_000  # A tenth of a second: its beats as leader must go on.
+LOOKS_AT_ONCE = 10_000  # A tenth of a second: its beats as leader must go on.
+NODES_KEPT = 100_000  # In all choices together: some 50 MB.
+Slot = tuple[str, str, int]
 _EVERYDAY = (  # Where a container can go is the same before and after it.
     ContainerStarted,
     ContainerHealthy,
@@ -34,6 +50,17 @@ _EVERYDAY = (  # Where a container can go is the same before and after it.
     ImageEvent,
     LeaderElected,
 )
+
+
+_ANOTHER_SPEC = (DeployAccepted, RemovalAccepted, RemovalCompleted)  # They are rare.
+
+
+class Held(NamedTuple):
+    """A container that waits, by what its equals were told."""
+
+    ask: Ask
+    choice: Choice
+    refused: list[Refusal]
 
 
 class Scheduler(Core):
@@ -45,18 +72,24 @@ class Scheduler(Core):
         super().__init__()
         self._stale = True  # Something changed that may let a waiting container be placed.
         self._news = True  # Something changed at all: another plan may come of it.
+        self._fit: Opportunity | None = None  # Until another node's news.
         self._looks = 0  # In one decision.
-        self._choices: dict[object, Choice] = {}  # By what equal containers have in common.
+        self._marks = Marks()
+        self._choices: dict[Kind, Choice] = {}  # By what equals have in common, least used first.
+        self._held: dict[Slot, Held] = {}  # What no node took.
 
     def fold(self, record: Record) -> None:
         """Correct the picture; what is no everyday news may open or close a place."""
         super().fold(record)
         self._stale = self._stale or not isinstance(record.event, _EVERYDAY)
         self._news = True
+        if isinstance(record.event, NodeEvent):
+            self._fit = None
+        if isinstance(record.event, _ANOTHER_SPEC):
+            self._marks, self._choices, self._held = Marks(), {}, {}
 
     def decide(self, now: float) -> list[Decision]:
         """Place what waits; once nothing can be placed, look whether something is to be moved."""
-        self.picture.touched.clear()  # The deployer's marks: nobody reads them here.
         due = self.wake_at is not None and now >= self.wake_at
         owed: list[Decision] = []
         if self._stale or due:
@@ -75,14 +108,18 @@ class Scheduler(Core):
                 moves, reason = answer(self.picture)
                 event = RebalancePlanned(moves=moves, reason=reason)
                 return [Decision(event, request.cause, actor=request.actor)]
-        found = opportunity(self.picture)
-        if found is None or now > found.until:
+        if self._fit is None:
+            self._fit = newest_fit(self.picture)
+        if self._fit is None:
             return []
-        if now < found.since:
-            self.wake_at = min(self.wake_at or found.since, found.since)
+        last = opportunity(self.picture, self._fit)
+        begin = last.at + CALM_S
+        if now < begin:
+            self.wake_at = min(self.wake_at or begin, begin)
+        if not begin <= now <= begin + LOOK_S or self.picture.moves():
             return []
         moves = plan(self.picture)
-        return [Decision(RebalancePlanned(moves=moves), found.cause)] if moves else []
+        return [Decision(RebalancePlanned(moves=moves), last.cause)] if moves else []
 
     def _place_all(self, now: float) -> list[Decision]:
         """Place what waits, oldest first; each decision counts for the next.
@@ -91,9 +128,10 @@ class Scheduler(Core):
         """
         owed: list[Decision] = []
         placed: list[Container] = []
-        self._looks, self._choices = 0, {}
+        self._looks = 0
+        self._take_marks()
         for container in list(self.picture.pending.values()):
-            if container.not_before > now:
+            if container.not_before > now or self._is_held(container):
                 continue
             if owed and (len(owed) >= MOST_DECISIONS or self._looks >= LOOKS_AT_ONCE):
                 break
@@ -103,9 +141,26 @@ class Scheduler(Core):
         for container in placed:  # The log, not this loop, makes an assignment true.
             self.picture.vacate(container)
             container.node = ""
-        self._choices = {}
+            self.picture.touch(container.app, container.service, container.slot)
         self._stale = bool(owed)  # Until it is seen in the log, it is owed again.
         return owed
+
+    def _take_marks(self) -> None:
+        for (app, service), numbers in self.picture.touched.items():
+            if EVERY_SLOT in numbers:
+                self._held = {}
+            for number in numbers:
+                self._held.pop((app, service, number), None)
+        self._marks.take(self.picture)
+
+    def _is_held(self, container: Container) -> bool:
+        """Tell whether it waits, and nothing has changed of what its equals were told."""
+        held = self._held.get((container.app, container.service, container.slot))
+        if held is None or held.ask.container is not container:
+            return False
+        if held.choice.behind:
+            self._catch_up(held.choice, held.ask)
+        return held.choice.refused is held.refused and not held.choice.scale.fits
 
     def _place(self, container: Container, now: float, placed: list[Container]) -> Decision | None:
         spec = self.picture.spec(container)
@@ -115,16 +170,19 @@ class Scheduler(Core):
         if revivable(self.picture, slot) not in (None, slot.moving):
             return None
         ask = asked(self.picture, container, spec, slot)
-        choice = self._choice(ask, now)
+        choice = self._choice(ask)
         refused = choice.refused
-        if not choice.scale.nodes:
-            return self._unplaceable(container, refused)
-        best, *runners_up = choice.scale.best(1 + RUNNERS_UP)
+        if not choice.scale.fits:
+            decision = self._unplaceable(container, refused)
+            if decision is None and not ask.data:
+                self._held[container.key[:3]] = Held(ask, choice, refused)
+            return decision
+        best, *runners_up = choice.scale.best(1 + RUNNERS_UP, now)
         container.node = best.node
         self.picture.occupy(container)
+        self.picture.touch(container.app, container.service, container.slot)
+        self._take_marks()
         placed.append(container)
-        for other in self._choices.values():
-            other.placed(container, self.picture.nodes[best.node])
         event = ContainerAssigned(
             app=container.app,
             service=container.service,
@@ -142,15 +200,25 @@ class Scheduler(Core):
         # An assignment whose fate is unknown is never made a second time, to whichever node.
         return Decision(event, container.cause, unique=f"{container.name}@{container.attempt}")
 
-    def _choice(self, ask: Ask, now: float) -> Choice:
-        found = self._choices.get(ask.kind)
-        before = found.looks if found else 0
+    def _choice(self, ask: Ask) -> Choice:
+        """Find where its equals can go, as it is now, and keep it for the next of them."""
+        kind = ask.kind
+        found = self._choices.pop(kind, None)
         if found is None:
-            found = self._choices[ask.kind] = Choice(self.picture, ask, now, Scale)
+            while len(self._choices) * len(self.picture.nodes) > NODES_KEPT:
+                del self._choices[next(iter(self._choices))]
+                self._held = {}
+            found = Choice(self.picture, self._marks, ask, Scale)
+            self._looks += found.looks
         else:
-            found.refresh(ask)
-        self._looks += found.looks - before
+            self._catch_up(found, ask)
+        self._choices[kind] = found
         return found
+
+    def _catch_up(self, choice: Choice, ask: Ask) -> None:
+        before = choice.looks
+        choice.catch_up(ask)
+        self._looks += choice.looks - before
 
     def _unplaceable(self, container: Container, refused: list[Refusal]) -> Decision | None:
         refused = refused or [Refusal("there is no node", 0)]

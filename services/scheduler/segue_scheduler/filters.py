@@ -11,6 +11,7 @@ from segue.picture import Container, Node, Picture, Slot
 from segue.placement import allows
 from segue.spec import Resources, ServiceSpec
 
+Kind = tuple[object, ...]
 Ports = frozenset[tuple[int, str]]
 _NOTHING = Resources()
 
@@ -25,7 +26,7 @@ class Ask(msgspec.Struct):
     data: dict[str, str]  # Node: a volume of its on which another service of the app has data.
 
     @property
-    def kind(self) -> tuple[object, ...]:
+    def kind(self) -> Kind:
         """What containers have in common that every node answers alike.
 
         One whose slot still has an older container is alone: what is its own is not in its way.

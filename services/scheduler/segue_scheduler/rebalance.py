@@ -40,23 +40,29 @@ class Best(msgspec.Struct, frozen=True):
 
 
 class Opportunity(msgspec.Struct, frozen=True):
-    """When to look by itself whether a plan would help, and because of which event."""
+    """When nodes, or the moves of a plan, have changed for the better, and by which event."""
 
-    since: float
-    until: float
+    at: float
     cause: Cause
 
 
-def opportunity(picture: Picture) -> Opportunity | None:
-    """Find the last time that the nodes have changed for the better, or that a plan has ended."""
+def newest_fit(picture: Picture) -> Opportunity | None:
+    """Find the node that can be used since the shortest time, where it is not the only one."""
     fit = [(node.usable_since, node.name) for node in picture.nodes.values() if node.usable]
-    if len(fit) < 2 or picture.moves():
+    if len(fit) < 2:
         return None
     at, name = max(fit)
-    cause, last = picture.nodes[name].cause, picture.state.plan
-    if last is not None and last.changed_at >= at:
-        at, cause = last.changed_at, last.cause
-    return Opportunity(at + CALM_S, at + CALM_S + LOOK_S, cause)
+    return Opportunity(at, picture.nodes[name].cause)
+
+
+def opportunity(picture: Picture, fit: Opportunity) -> Opportunity:
+    """Give what happened last: a node can be used again, or a plan's last move has ended."""
+    plan = picture.state.plan
+    return (
+        fit
+        if plan is None or plan.changed_at < fit.at
+        else Opportunity(plan.changed_at, plan.cause)
+    )
 
 
 def answer(picture: Picture) -> tuple[list[Move], str]:

@@ -7,9 +7,11 @@ is avoided, an image that is already there is used.
 
 from bisect import bisect_left, insort
 from collections import Counter
+from collections.abc import Iterable
 
 from segue.events.container import Candidate
 from segue.picture import Node, Picture
+from segue.picture.indexed import EVERY_SLOT
 from segue.placement import fact
 from segue.spec import Resources
 
@@ -19,99 +21,187 @@ WEIGHTS = {"spread": 40.0, "balance": 30.0, "reliable": 20.0, "image": 10.0}
 FAILURES_COUNT_FOR_S = 300.0  # SwarmKit's window: 5 failures in 5 minutes.
 FAILURES_MOST = 5
 _NOTHING = Resources()
+Group = tuple[str | int, ...]  # What each preference finds on a node, and how many are on it.
+Rank = tuple[float, str]  # Of a node in its group: its parts' sum, negative, and its name.
+
+
+class Spread:
+    """How many slots of a service share each value of one key, and the least of any to be had."""
+
+    def __init__(self) -> None:
+        self.counts = Counter[str]()
+        self._uses = Counter[str]()  # How many nodes that can take a slot have each value …
+        self._levels = Counter[int]()  # … and how many such values have as many slots.
+
+    @property
+    def least(self) -> int:
+        """The count of the value that has the fewest."""
+        return min(self._levels, default=0)
+
+    def count(self, value: str, by: int) -> None:
+        """Count a slot more or less."""
+        if self._uses[value]:
+            self._level(self.counts[value], -1)
+            self._level(self.counts[value] + by, 1)
+        self.counts[value] += by
+
+    def use(self, value: str, by: int) -> None:
+        """Count a node more or less that can take a slot."""
+        before = self._uses[value]
+        self._uses[value] += by
+        if not before or not self._uses[value]:
+            self._level(self.counts[value], by)
+
+    def _level(self, count: int, by: int) -> None:
+        self._levels[count] += by
+        if not self._levels[count]:
+            del self._levels[count]
 
 
 class Scale:
     """The scores of the nodes that can take a container, and any other that is its equal.
 
-    Once one of them has been placed, only what that changes is scored again.
+    Nodes are ranked within groups of those that have equally much of the service, for what is
+    placed changes how such groups compare, but not the nodes within each.
     """
 
-    def __init__(self, picture: Picture, ask: Ask, nodes: list[Node], now: float) -> None:
-        self.picture, self.ask, self.now = picture, ask, now
-        self.nodes = {node.name: node for node in nodes}
-        self.scored = 0  # Nodes, to know how long it took.
+    def __init__(self, picture: Picture, ask: Ask) -> None:
+        self.picture, self.ask, self.now = picture, ask, 0.0
         self.keys = [*ask.spec.placement.spread, "node.id"]
-        self.mates = [Counter[str]() for _ in self.keys]
-        service = picture.service(ask.container.app, ask.container.service)
-        for slot in service.slots.values() if service else ():
-            mate = slot.container
-            if mate is None or slot.number == ask.container.slot or picture.is_gone(mate):
-                continue
-            node = picture.nodes.get(mate.node)
-            if node is not None:
-                self._count(node)
+        self._values: dict[str, tuple[str, ...]] = {}  # Of each key, by node.
+        self._at: dict[int, tuple[str, ...]] = {}  # Where each slot was counted, by its values.
+        self._spreads = [Spread() for _ in self.keys]
         self._own: dict[str, tuple[float, ...]] = {}  # The parts that no other node changes.
-        self._ranked: list[tuple[float, str]] = []
-        self._totals: dict[str, float] = {}
-        self.lightest = self._lightest()
-        for node in nodes:
-            self._score(node)
+        self._place: dict[str, tuple[Group, Rank]] = {}  # By node that can take it.
+        self._groups: dict[Group, list[Rank]] = {}
+        self._moved: set[str] = set()  # Nodes that may belong to another group now.
+        self._shaky: set[str] = set()  # Nodes where it failed: that counts for a while.
 
-    def placed(self, node: Node, *, mate: bool, fits: bool) -> None:
-        """Know that a container was placed on a node, and whether another fits on it."""
-        if mate:
-            self._count(node)
-        self._own.pop(node.name, None)
-        if node.name in self.nodes and not fits:
-            del self.nodes[node.name]
-            self._unrank(node.name)
-        lightest = self._lightest() if mate or not fits else self.lightest
-        if lightest != self.lightest or (mate and len(self.keys) > 1):
-            self.lightest = lightest
-            for one in self.nodes.values():
-                self._score(one)
-        elif fits:
-            self._score(node)
+    @property
+    def fits(self) -> bool:
+        """Some node can take it."""
+        return bool(self._place)
 
-    def best(self, most: int) -> list[Candidate]:
+    def recount(self, numbers: Iterable[int] = (EVERY_SLOT,)) -> int:
+        """Count again where these slots of the service are; tell how many were looked at."""
+        container = self.ask.container
+        service = self.picture.service(container.app, container.service)
+        slots = service.slots if service is not None else {}
+        changed = [*numbers]
+        if EVERY_SLOT in changed:
+            changed = [*{**self._at, **slots}]
+        for number in changed:
+            slot = slots.get(number)
+            mate = slot.container if slot is not None else None
+            at: tuple[str, ...] | None = None
+            if mate is not None and mate.node and not self.picture.is_gone(mate):
+                node = self.picture.nodes.get(mate.node)
+                at = self._facts(node) if node is not None else None
+            before = self._at.pop(number, None)
+            if at is not None:
+                self._at[number] = at
+            if at != before:
+                self._count(before, -1)
+                self._count(at, 1)
+        return len(changed)
+
+    def look(self, ask: Ask, node: Node, *, fits: bool) -> int:
+        """Score a node again that can take it, or know that it cannot; tell what else was."""
+        self.ask = ask
+        looks, values = 0, self._facts(node)
+        if self._values.get(node.name) not in (None, values):
+            looks = self.gone(node.name)  # Its labels have changed.
+        self._values[node.name] = values
+        if fits:
+            if node.name not in self._place:
+                for spread, value in zip(self._spreads, values, strict=True):
+                    spread.use(value, 1)
+            self._own[node.name] = self._score(node)
+            self._rank(node.name)
+        else:
+            self._drop(node.name)
+        return looks
+
+    def gone(self, name: str) -> int:
+        """Forget a node; what was counted there counts elsewhere, or nowhere."""
+        self._drop(name)
+        self._values.pop(name, None)
+        return self.recount()
+
+    def best(self, most: int, now: float) -> list[Candidate]:
         """Give the best nodes, best first; a tie goes to the smaller name."""
+        self.now = now
+        shaky = set(self._shaky)
+        for name in shaky:
+            self._own[name] = self._score(self.picture.nodes[name])
+        for name in self._moved | shaky:
+            if name in self._place:
+                self._rank(name)
+        self._moved = set()
+        leasts = [spread.least for spread in self._spreads]
+        found: list[tuple[float, str, float]] = []
+        for group, ranked in self._groups.items():
+            part = round(WEIGHTS["spread"] * self._spread(group, leasts), 2)
+            for _, name in ranked[:most]:
+                found.append((-round(sum((part, *self._own[name])), 2), name, part))
         return [
-            Candidate(name, -total, dict(zip(WEIGHTS, self._parts(self.nodes[name]), strict=True)))
-            for total, name in self._ranked[:most]
+            Candidate(name, -total, dict(zip(WEIGHTS, (part, *self._own[name]), strict=True)))
+            for total, name, part in sorted(found)[:most]
         ]
 
-    def _count(self, node: Node) -> None:
-        for count, key in zip(self.mates, self.keys, strict=True):
-            count[fact(node, key)] += 1
+    def _facts(self, node: Node) -> tuple[str, ...]:
+        if len(self.keys) == 1:
+            return (node.name,)
+        return tuple(fact(node, key) for key in self.keys)
 
-    def _lightest(self) -> list[int]:
-        return [
-            min((count[fact(node, key)] for node in self.nodes.values()), default=0)
-            for count, key in zip(self.mates, self.keys, strict=True)
-        ]
+    def _count(self, at: tuple[str, ...] | None, by: int) -> None:
+        if at is None:
+            return
+        for spread, value in zip(self._spreads, at, strict=True):
+            spread.count(value, by)
+        self._moved.add(at[-1])
 
-    def _score(self, node: Node) -> None:
-        self.scored += 1
-        total = -round(sum(self._parts(node)), 2)
-        if total != self._totals.get(node.name):
-            self._unrank(node.name)
-            self._totals[node.name] = total
-            insort(self._ranked, (total, node.name))
+    def _drop(self, name: str) -> None:
+        if name in self._place:
+            self._unrank(name)
+            for spread, value in zip(self._spreads, self._values[name], strict=True):
+                spread.use(value, -1)
+        self._own.pop(name, None)
+        self._shaky.discard(name)
+
+    def _rank(self, name: str) -> None:
+        group: Group = (*self._values[name][:-1], self._spreads[-1].counts[name])
+        place = group, (-round(sum(self._own[name]), 2), name)
+        if place != self._place.get(name):
+            self._unrank(name)
+            self._place[name] = place
+            insort(self._groups.setdefault(group, []), place[1])
 
     def _unrank(self, name: str) -> None:
-        total = self._totals.pop(name, None)
-        if total is not None:
-            del self._ranked[bisect_left(self._ranked, (total, name))]
+        place = self._place.pop(name, None)
+        if place is not None:
+            ranked = self._groups[place[0]]
+            del ranked[bisect_left(ranked, place[1])]
+            if not ranked:
+                del self._groups[place[0]]
 
-    def _parts(self, node: Node) -> tuple[float, ...]:
-        """Score a node, in the order of the weights."""
-        if node.name not in self._own:
-            self._own[node.name] = (
-                round(WEIGHTS["balance"] * self._balance(node), 2),
-                round(WEIGHTS["reliable"] * self._reliable(node), 2),
-                WEIGHTS["image"] if self.ask.spec.image in node.images else 0.0,
-            )
-        return (round(WEIGHTS["spread"] * self._spread(node), 2), *self._own[node.name])
-
-    def _spread(self, node: Node) -> float:
+    def _spread(self, group: Group, leasts: list[int]) -> float:
         """An earlier preference outweighs all later ones together, as in Compose's list."""
         total, weight, most = 0.0, 1.0, 0.0
-        for count, key, least in zip(self.mates, self.keys, self.lightest, strict=True):
-            total += weight / (1 + count[fact(node, key)] - least)
+        for spread, value, least in zip(self._spreads, group, leasts, strict=True):
+            count = value if isinstance(value, int) else spread.counts[value]
+            total += weight / (1 + count - least)
             most += weight
             weight /= 4
         return total / most
+
+    def _score(self, node: Node) -> tuple[float, ...]:
+        """Give the parts of a node's score that no other node changes, in order of the weights."""
+        return (
+            round(WEIGHTS["balance"] * self._balance(node), 2),
+            round(WEIGHTS["reliable"] * self._reliable(node), 2),
+            WEIGHTS["image"] if self.ask.spec.image in node.images else 0.0,
+        )
 
     def _balance(self, node: Node) -> float:
         """Prefer the node whose fuller resource stays the emptiest."""
@@ -129,4 +219,8 @@ class Scale:
         container = self.ask.container
         times = node.failures.get(f"{container.app}/{container.service}", ())
         recent = sum(self.now - time < FAILURES_COUNT_FOR_S for time in times)
+        if recent:
+            self._shaky.add(node.name)
+        else:
+            self._shaky.discard(node.name)
         return 1 - min(recent, FAILURES_MOST) / FAILURES_MOST

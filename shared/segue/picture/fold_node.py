@@ -99,6 +99,7 @@ def _fitness_changed(picture: Indexed, record: Record, node: Node) -> None:
     node.cause = record.as_cause()
     node.usable_since = (node.usable_since or record.time) if node.usable else 0.0
     picture.nodes_changed = True
+    picture.touched_nodes.add(node.name)
     for app in picture.apps.values():
         for service in app.services.values():
             if service.wanted and service.spec.is_global:
@@ -248,6 +249,7 @@ def pulled(picture: Indexed, record: Record, event: ImagePulled) -> None:
     node = picture.nodes.get(event.node)
     if node is not None:
         node.images[event.image] = None
+        picture.touched_nodes.add(node.name)
         while len(node.images) > IMAGES_KEPT:
             del node.images[next(iter(node.images))]
 

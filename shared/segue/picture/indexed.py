@@ -23,6 +23,7 @@ class Indexed:
         self.used: dict[str, Resources] = {}  # Reserved on each node by `on_node`.
         self._held: dict[Key, Resources] = {}  # Reserved for each container of `on_node`.
         self.touched: dict[tuple[str, str], set[int]] = {}  # Slots to look at again, by service.
+        self.touched_nodes: set[str] = set()  # Nodes of which anything has changed.
         self.nodes_changed = True  # A node's fitness changed: what waits may fit now.
 
     @property
@@ -153,6 +154,7 @@ class Indexed:
             spec = self.spec(container)
             self._held[container.key] = spec.resources if spec is not None else Resources()
             self._reserve(container.node, self._held[container.key], 1)
+            self.touched_nodes.add(container.node)
 
     def vacate(self, container: Container) -> None:
         """Stop counting a container on its node; room appeared."""
@@ -160,6 +162,7 @@ class Indexed:
             # What was counted, not what its service has asked for since.
             self._reserve(container.node, self._held.pop(container.key), -1)
             self.nodes_changed = True
+            self.touched_nodes.add(container.node)
 
     def _reserve(self, node: str, held: Resources, sign: int) -> None:
         used = self.used.get(node, Resources())

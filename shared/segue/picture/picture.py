@@ -62,7 +62,7 @@ class Picture(Indexed):
         self.state = _decoded(data, _STATE)
         self.state.mark = ""
         self.pending, self.on_node, self.used, self.touched = {}, {}, {}, {}
-        self._held = {}
+        self._held, self.touched_nodes = {}, set()
         self.nodes_changed = True
         for app in self.state.apps.values():
             for service in app.services.values():
