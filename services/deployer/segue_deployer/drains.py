@@ -22,7 +22,7 @@ def decide(
 ) -> list[Decision]:
     """Say what is owed to the nodes that are to be empty, once their apps are decided on."""
     owed: list[Decision] = []
-    for name in sorted(picture.nodes):
+    for name in sorted(picture.draining):
         node = picture.nodes[name]
         if node.drain is not None:
             owed += _Sweep(picture, node, node.drain, budget, now, undecided).decide()
@@ -31,7 +31,7 @@ def decide(
 
 def deadline(picture: Picture, now: float) -> float | None:
     """Give when the clock alone makes what is left be stopped."""
-    drains = (node.drain for node in picture.nodes.values())
+    drains = (picture.nodes[name].drain for name in picture.draining)
     ends = [drain.deadline_at for drain in drains if drain is not None and not drain.done]
     return min((end for end in ends if end > now), default=None)
 

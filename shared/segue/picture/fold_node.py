@@ -170,7 +170,9 @@ def _cordon(*, cordoned: bool) -> Callable[[Indexed, Record, NodeEvent], None]:
         node = picture.nodes.get(event.node)
         if node is not None:
             node.cordoned = cordoned
-            node.drain = node.drain if cordoned else None
+            if not cordoned:
+                node.drain = None
+                picture.draining.pop(event.node, None)
             _fate_changed(picture, record, node)
 
     return fold
@@ -184,6 +186,7 @@ def drain_started(picture: Indexed, record: Record, event: NodeDrainStarted) -> 
         deadline_at = record.time + event.deadline_s
         node.cordoned = True
         node.drain = Drain(cause=record.as_cause(), deadline_at=deadline_at, moved=moved)
+        picture.draining[event.node] = None
         _fate_changed(picture, record, node)
 
 
@@ -220,6 +223,7 @@ def removed(picture: Indexed, record: Record, event: NodeRemoved) -> None:
             del picture.state.strangers[name]
     picture.on_node.pop(event.node, None)
     picture.used.pop(event.node, None)
+    picture.draining.pop(event.node, None)
 
 
 def _give_up_data(picture: Indexed, node: str) -> None:

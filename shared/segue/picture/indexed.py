@@ -23,6 +23,7 @@ class Indexed:
         self.used: dict[str, Resources] = {}  # Reserved on each node by `on_node`.
         self._held: dict[Key, Resources] = {}  # Reserved for each container of `on_node`.
         self.touched: dict[tuple[str, str], set[int]] = {}  # Slots to look at again, by service.
+        self.draining: dict[str, None] = {}  # Nodes that are to be empty.
         self.touched_nodes: set[str] = set()  # Nodes of which anything has changed.
         self.nodes_changed = True  # A node's fitness changed: what waits may fit now.
 

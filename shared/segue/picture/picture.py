@@ -63,6 +63,7 @@ class Picture(Indexed):
         self.state.mark = ""
         self.pending, self.on_node, self.used, self.touched = {}, {}, {}, {}
         self._held, self.touched_nodes = {}, set()
+        self.draining = {name: None for name, node in self.nodes.items() if node.drain is not None}
         self.nodes_changed = True
         for app in self.state.apps.values():
             for service in app.services.values():

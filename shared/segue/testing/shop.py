@@ -182,6 +182,7 @@ def plain(picture: Picture) -> Any:
     return {
         "state": msgspec.to_builtins(picture.state),
         "pending": list(picture.pending),
+        "draining": sorted(picture.draining),
         "on_node": {name: sorted(held) for name, held in sorted(picture.on_node.items()) if held},
         "used": {
             name: (used.cpu_millicores, used.memory_bytes)

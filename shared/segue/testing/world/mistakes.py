@@ -14,7 +14,8 @@ from types import MethodType
 from typing import Any
 
 import msgspec
-from segue_deployer import doorkeeper
+from segue_deployer import doorkeeper, slots
+from segue_deployer.core import Deployer
 from segue_health_monitor.core import HealthMonitor
 from segue_node_runner import news
 from segue_node_runner.core import NodeRunner
@@ -22,7 +23,7 @@ from segue_scheduler.core import Scheduler
 
 from segue.core import Decision
 from segue.envelope import Record
-from segue.events.container import ContainerAssigned, ContainerRetired
+from segue.events.container import ContainerAssigned, ContainerRequested, ContainerRetired
 from segue.log import Head, Outcome
 from segue.picture import fold_container
 from segue.shell.commands import Append
@@ -258,6 +259,54 @@ def believes_blind_retirements(world: World) -> None:
     _fold_instead(world, ContainerRetired.type, fold)
 
 
+def moves_by_stopping(world: World) -> None:
+    """What is moved is stopped before its successor begins, whatever its service can spare."""
+
+    def patch(process: Process) -> None:
+        core = process.core
+        if not isinstance(core, Deployer):
+            return
+        decide = core.decide
+
+        def stopping(now: float) -> list[Decision]:
+            return [_stopped(core, decision) for decision in decide(now)]
+
+        core.decide = stopping
+
+    _each(world, patch)
+
+
+def _stopped(core: Deployer, decision: Decision) -> Decision:
+    event = decision.event
+    if not isinstance(event, ContainerRequested) or not event.moves:
+        return decision
+    service = core.picture.service(event.app, event.service)
+    old = core.picture.container(event.app, event.service, event.slot, event.moves)
+    if service is None or old is None or decision.cause is None:
+        return decision
+    return slots.retire(service, old, "moved", decision.cause)
+
+
+def drains_nothing(world: World) -> None:
+    """A drain begins, and what is on the node stays there."""
+
+    def patch(process: Process) -> None:
+        core = process.core
+        if not isinstance(core, Deployer):
+            return
+        decide = core.decide
+
+        def idle(now: float) -> list[Decision]:
+            draining, core.picture.draining = core.picture.draining, {}
+            owed = decide(now)
+            core.picture.draining = draining
+            return owed
+
+        core.decide = idle
+
+    _each(world, patch)
+
+
 def goes_on_in_another_log(world: World) -> None:
     """A process whose log was lost or restored older reads on in what is there now."""
 
@@ -290,6 +339,8 @@ MISTAKES: dict[str, Plant] = {
         two_answers_at_once,
         deaf_to_late_assignments,
         believes_blind_retirements,
+        moves_by_stopping,
+        drains_nothing,
         goes_on_in_another_log,
     )
 }

@@ -112,11 +112,13 @@ class World:
         marks["unplaceable"] += by_type["container.unplaceable"]
         marks["rejoin"] += max(0, by_type["node.joined"] - self.plan.nodes)
         marks["takeover"] += max(0, by_type["leader.elected"] - 3)
+        marks["node.drained"] += by_type["node.drained"]
+        marks["node.drain_held"] += by_type["node.drain_held"]
+        marks["node.removed"] += by_type["node.removed"]
         marks["fenced"] += sum(p.machine.refusals for p in self.cluster.processes)
-        marks["superseded"] += sum(
-            isinstance(record.event, ContainerRetired) and record.event.reason == "superseded"
-            for record in self.checker.records
-        )
+        for record in self.checker.records:
+            if isinstance(record.event, ContainerRetired):
+                marks[f"retired.{record.event.reason}"] += 1
 
     def _new_checker(self) -> LogChecker:
         bus = self.cluster.bus
@@ -240,6 +242,8 @@ class World:
             mine, theirs = _filled(getattr(other, name)), _filled(getattr(picture, name))
             if mine != theirs:
                 return f"{name} differs: {mine} is not {theirs}"
+        if sorted(other.draining) != sorted(picture.draining):
+            return f"draining differs: {sorted(other.draining)} is not {sorted(picture.draining)}"
         return "" if _comparable(other) == _comparable(picture) else "the states differ"
 
     def the_log_does_not_storm(self, _: Picture) -> str:
@@ -265,9 +269,10 @@ class World:
 
     def what_is_drained_is_empty(self, picture: Picture) -> str:
         """A node that was drained runs only what has its data there, and that was said."""
+        now = EPOCH_S + self.sim.now
         for host in self.cluster.hosts:
             node = picture.nodes.get(host.name)
-            if node is None or node.drain is None or node.drain.deadline_at > picture.state.time:
+            if node is None or node.drain is None or node.drain.deadline_at > now:
                 continue
             for identity, found in host.engine.there.items():
                 service = picture.service(identity.app, identity.service)
