@@ -19,7 +19,7 @@ from segue_cli import embedded
 from segue_cli.connect import host, quiet
 from segue_cli.datadir import DataDir
 from segue_cli.errors import FailedError, InvalidError
-from segue_cli.plane import LEADING, NODE_RUNNER, Plane
+from segue_cli.plane import FENCER, LEADING, NODE_RUNNER, Plane
 from segue_cli.reading import sight
 from segue_cli.supervisor import Program, Supervisor
 
@@ -41,7 +41,7 @@ class Wanted:
     @property
     def services(self) -> list[str]:
         """Name the services, in the order of their start."""
-        return [*LEADING, *([NODE_RUNNER] if self.node else [])]
+        return [*LEADING, *([FENCER, NODE_RUNNER] if self.node else [])]
 
     @property
     def embeds(self) -> bool:
@@ -161,10 +161,11 @@ class Host:
 
     def _env(self) -> dict[str, str]:
         """Give what services find in their environment: which bus, and nothing of another."""
+        fence = {"SEGUE_FENCE": str(self.place.path / "fence")}
         if self.wanted.embeds:
             env = {k: v for k, v in os.environ.items() if not k.startswith("NATS_")}
-            return env | {"NATS_URL": self.url}
-        env = dict(os.environ)
+            return fence | env | {"NATS_URL": self.url}
+        env = fence | dict(os.environ)
         if self.wanted.context:
             env.pop("NATS_URL", None)
             env["NATS_CONTEXT"] = self.wanted.context

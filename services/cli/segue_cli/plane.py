@@ -19,6 +19,7 @@ from segue_cli.asking import records
 
 LEADING = ("deployer", "scheduler", "health_monitor")
 NODE_RUNNER = "node_runner"
+FENCER = "fencer"
 LED_FOR_S = 2.0  # A leader that has not beaten for that long is not shown as one.
 ASKED_EVERY_S = 2.0
 

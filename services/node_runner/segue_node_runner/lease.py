@@ -50,7 +50,7 @@ class Holder:
         self.sheet, self.terms = sheet, terms
         self._claim = Claim(session, terms.ttl_s)
         self._standing: int | None = None  # Behind which to claim; None: to be looked up.
-        self._asking = False
+        self._asking = self._confirmed = False
         self._act_at = self._sent_at = 0.0
         self._looks_left = LOOKS if sheet.over else 0
         self._sign = 0.0
@@ -99,7 +99,7 @@ class Holder:
         """Learn what became of a claim."""
         self._asking = False
         if outcome.kind == "stored":
-            self._standing = outcome.sequence
+            self._standing, self._confirmed = outcome.sequence, True
             self._act_at = self._sent_at + self.terms.renew_s
             self.sheet = msgspec.structs.replace(
                 self.sheet,
@@ -130,8 +130,8 @@ class Holder:
         return now - self._signed_at <= within_s
 
     def held(self, now: float) -> int:
-        """Name the lease that is held now; 0: none is."""
-        return self.sheet.lease if now < self.sheet.deadline else 0
+        """Name the lease that is held now; 0: none is, or only an earlier runner said so."""
+        return self.sheet.lease if self._confirmed and now < self.sheet.deadline else 0
 
     def missing(self, now: float, within_s: float = ALIVE_S) -> str:
         """Say what is missing for a strict container to start, or nothing."""
@@ -165,5 +165,5 @@ class Holder:
 
     def killed(self, container: str, now: float) -> bool:
         """Tell whether a container that died now was to die because a lease was over."""
-        late = container in self.sheet.containers and not self.held(now)
+        late = container in self.sheet.containers and now >= self.sheet.deadline
         return late or container in self.sheet.over

@@ -46,6 +46,10 @@ class SimulatedEngine:
         self.frozen = self.away = False
         self.hear: Callable[[Any], None] = lambda _: None
         self.changed: Callable[[], None] = lambda: None
+        self.admit: Callable[[Start, str], str] = lambda _, __: (
+            ""
+        )  # Why a strict one may not start.
+        self._admitted: dict[Identity, str] = {}  # By the engine's id, from then on it may start.
         self._made = 0
         self._waiting: list[Any] = []
 
@@ -123,6 +127,16 @@ class SimulatedEngine:
         self.at(wait_s + pulled_s, self._up, effect, wait_s + pulled_s, pulled_s)
 
     def _up(self, effect: Start, took_s: float, pulled_s: float) -> None:
+        if effect.lease and (words := self._refused(effect)):
+            failed = news.StartFailed(
+                identity=effect.identity,
+                step="start",
+                kind="unfenced",
+                message=words,
+                passing=True,
+            )
+            self._tell(failed)
+            return
         if self.frozen or self.away:
             self._stuck(effect)
             return
@@ -154,6 +168,17 @@ class SimulatedEngine:
             )
         )
 
+    def _refused(self, effect: Start) -> str:
+        """Ask once whether a strict container may start: what was asked to start may do so late."""
+        if effect.identity in self._admitted or effect.identity in self.there:
+            return ""
+        self._made += 1
+        engine_id = f"{effect.identity.slot_name}-{self._made}"
+        words = self.admit(effect, engine_id)
+        if not words:
+            self._admitted[effect.identity] = engine_id
+        return words
+
     def _make(self, effect: Start) -> bool:
         """Make and start the container, unless another of its slot runs."""
         identity = effect.identity
@@ -165,7 +190,7 @@ class SimulatedEngine:
         self._made += 1
         self.there[identity] = Found(
             identity=identity,
-            engine_id=f"{identity.slot_name}-{self._made}",
+            engine_id=self._admitted.pop(identity, f"{identity.slot_name}-{self._made}"),
             name=identity.slot_name,
             cluster=effect.cluster,
             state="running",
@@ -278,4 +303,5 @@ class SimulatedEngine:
                     found, state="exited", exit_code=255, health="", finished_at=self.clock()
                 )
         self._waiting, self.frozen, self.away = [], False, False
+        self._admitted = {}
         self.changed()

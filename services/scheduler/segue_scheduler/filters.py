@@ -96,6 +96,12 @@ def _moved(_: Picture, ask: Ask, node: Node) -> str:
     return ""
 
 
+def _fenced(_: Picture, ask: Ask, node: Node) -> str:
+    if ask.spec.is_strict and not node.facts.fenced:
+        return "no lease is held there, and it must never run twice"
+    return ""
+
+
 def _home(_: Picture, ask: Ask, node: Node) -> str:
     if ask.spec.local_volumes and ask.slot.home and ask.slot.home != node.name:
         volumes = ", ".join(ask.spec.local_volumes)
@@ -162,6 +168,7 @@ FILTERS: tuple[Callable[[Picture, Ask, Node], str], ...] = (
     _fit_for_work,
     _pinned,
     _moved,
+    _fenced,
     _home,
     _allowed,
     _refused,

@@ -25,6 +25,7 @@ class Faults:
             self._cut,
             self._cut_in,
             self._cut_out,
+            self._cut_long,
             self._bus_down,
             self._election,
             self._engine_away,
@@ -124,8 +125,17 @@ class Faults:
     def _cut_out(self) -> None:
         self._cut_wire("out")
 
+    def _cut_long(self) -> None:
+        """Cut a host off for longer than any lease lasts, where something strict runs if it can."""
+        bound = [host.name for host in self.cluster.hosts if host.sheet.containers]
+        hosts = bound or [host.name for host in self.cluster.hosts]
+        self._cut_from(hosts, "both", self.sim.between(10, 40))
+
     def _cut_wire(self, way: Way) -> None:
         hosts = [*(host.name for host in self.cluster.hosts), "control-0", "control-1"]
+        self._cut_from(hosts, way, self.sim.between(0.5, 20))
+
+    def _cut_from(self, hosts: list[str], way: Way, for_s: float) -> None:
         name = self.sim.random.choice(hosts)
         self.cluster.bus.set_cut(name, cut=True, way=way)
 
@@ -133,7 +143,7 @@ class Faults:
             if name in self.cluster.bus.cut:
                 self.cluster.bus.set_cut(name, cut=False)
 
-        self.sim.at(self.sim.between(0.5, 20), mend)
+        self.sim.at(for_s, mend)
 
     def _bus_down(self) -> None:
         bus = self.cluster.bus
@@ -207,8 +217,10 @@ class Faults:
 
     def _store_lost(self) -> None:
         bus = self.cluster.bus
+        self.cluster.leases.lost()
         bus.replace(f"sim-{bus.stores + 1}", 0)
 
     def _store_restored(self) -> None:
         bus = self.cluster.bus
+        self.cluster.leases.lost()
         bus.replace(bus.log.cluster, int(len(bus.log.stored) * self.sim.between(0.2, 0.98)))

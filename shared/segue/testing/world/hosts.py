@@ -12,20 +12,24 @@ from segue_deployer.core import Deployer
 from segue_health_monitor.core import HealthMonitor
 from segue_node_runner import news
 from segue_node_runner.core import NodeRunner, follows
-from segue_node_runner.effects import GiveWay
+from segue_node_runner.effects import GiveWay, Mark, Start
 from segue_node_runner.labels import Identity
+from segue_node_runner.lease import GONE_S, Holder, Look, Renew, Sheet
 from segue_node_runner.simulated import Manner, SimulatedEngine
 from segue_scheduler.core import Scheduler
 
 from segue.beats import NODE_BEAT_EVERY_S, NODE_BEATS, NodeBeat
-from segue.log import Head
+from segue.leases import Standing, Terms, terms
+from segue.log import Head, Outcome
 from segue.picture import Picture
 from segue.shell.errors import LogReplacedError
 from segue.testing.world.bus import EPOCH_S, SimBus
+from segue.testing.world.leases import Ear, SimLeases
 from segue.testing.world.process import Decoded, Process
 from segue.testing.world.sim import Sim
 
 REMEMBER_EVERY_S = 5.0
+LOOK_S = 0.1  # A fencer's, and a runner's at its lease.
 NOBODY = Identity("", "", 0, 0)
 _NODE_BEAT = msgspec.json.Decoder(NodeBeat)
 
@@ -33,8 +37,14 @@ _NODE_BEAT = msgspec.json.Decoder(NodeBeat)
 class Host:
     """A machine with an engine and a node runner."""
 
-    def __init__(self, sim: Sim, bus: SimBus, decoded: Decoded, name: str, manner: Manner) -> None:
+    def __init__(
+        self, sim: Sim, leases: SimLeases, decoded: Decoded, name: str, manner: Manner
+    ) -> None:
+        bus = leases.bus
         self.sim, self.bus, self.name, self.powered = sim, bus, name, True
+        self.leases, self.sheet, self.fences, self.margin_s = leases, Sheet(), True, 0.0
+        self._holder: Holder | None = None
+        self._guard = news.Guard()
         self.before: Callable[[Host, Any], None] = lambda _, __: None
         self.engine = SimulatedEngine(sim.at, sim.random, manner, lambda: EPOCH_S + sim.now)
         self._sessions = 0
@@ -51,7 +61,8 @@ class Host:
         )
         self.memory: dict[str, int] = {}  # Cluster: how far its log had been read.
         self.runner.before_following = self._check_memory
-        self.engine.hear = self._hear
+        self.engine.hear, self.engine.admit = self._hear, self._admit
+        self.sim.at(sim.between(0, LOOK_S), self._look)
         self.sim.at(sim.between(0, NODE_BEAT_EVERY_S), self._beat)
         self.sim.at(sim.between(0, REMEMBER_EVERY_S), self._remember)
         self.begin()
@@ -61,22 +72,90 @@ class Host:
         return NodeRunner(self.name, f"{self.name}-{self._sessions}")
 
     def begin(self) -> None:
-        """Tell a fresh runner what its engine is."""
+        """Tell a fresh runner what its engine is; it goes on with the lease of the one before."""
         self.runner.hear(self.engine.facts())
+        self._holder, self._guard = None, news.Guard()
 
     def _perform(self, process: Process, effect: Any) -> None:
         if isinstance(effect, GiveWay):
             process.kill()
             return
         self.before(self, effect)
+        if isinstance(effect, Mark) and self._holder is not None:
+            if effect.strict:
+                self._holder.keep(effect.engine_id)
+            else:
+                self._holder.let_go(frozenset((effect.engine_id,)))
         self.engine.perform(effect)
 
     def _hear(self, said: Any) -> None:
         """Pass on what the engine says; of another cluster's containers it is asked for nothing."""
         found = self.engine.there.get(getattr(said, "identity", None) or NOBODY)
         foreign = found is not None and found.cluster != self.bus.log.cluster
-        if not (foreign and isinstance(said, news.Died | news.HealthChanged)):
-            self.runner.hear(said)
+        if foreign and isinstance(said, news.Died | news.HealthChanged):
+            return
+        if isinstance(said, news.Died) and self._holder is not None:
+            fenced = self._holder.killed(said.engine_id, self.runner.clock)
+            said = msgspec.structs.replace(said, fenced=fenced)
+        self.runner.hear(said)
+
+    # The lease: what `Fence` does in production.
+
+    def _look(self) -> None:
+        """Let the fencer look, and then the runner at what that allows."""
+        self.sim.at(LOOK_S, self._look)
+        if not self.powered:
+            return
+        now, sheet = self.runner.clock, self.sheet
+        overdue = sheet.over + (sheet.containers if now >= sheet.deadline else ())
+        for identity, found in list(self.engine.there.items()) if overdue and self.fences else []:
+            if found.runs and found.engine_id in overdue:
+                self.sim.mark("fencer.killed")
+                self.engine.end(identity, 137)
+        if self.runner.alive and not self.runner.frozen:
+            self._hold(now)
+
+    def _hold(self, now: float) -> None:
+        if self._holder is None:
+            self._holder = Holder(f"{self.name}-{self._sessions}", self._terms(), self.sheet)
+        holder = self._holder
+        act = holder.step(now, 1.0 + self.sim.now)
+        self.sheet = holder.sheet
+        if act is not None:
+            run = self.runner.run
+            self.leases.ask(self.name, act, lambda found: self._answered(run, act, found))
+        missing = holder.missing(now, GONE_S)
+        lease = 0 if missing else holder.held(now)
+        guard = news.Guard(lease, missing, frozenset(holder.sheet.containers))
+        if guard != self._guard:
+            self._guard = guard
+            self.runner.hear(guard)
+
+    def _terms(self) -> Terms:
+        held = terms(3 if self.bus.replicated else 1)
+        return msgspec.structs.replace(held, margin_s=held.margin_s + self.margin_s)
+
+    def _answered(self, run: int, act: Look | Renew, found: Outcome | Standing) -> None:
+        if run != self.runner.run or self._holder is None:
+            return
+        if self.runner.held(self._answered, run, act, found):
+            return
+        now = self.runner.clock
+        if isinstance(found, Standing):
+            self._holder.looked(found, now)
+        elif isinstance(act, Renew):
+            self._holder.claimed(found, now)
+        else:
+            self._holder.unheard(found.reason, now)
+        self.sheet = self._holder.sheet
+
+    def _admit(self, effect: Start, engine_id: str) -> str:
+        """Put a container on the fencer's list before it starts, or say what is missing."""
+        if self._holder is None or self.runner.frozen or not self.runner.alive:
+            return "its runner is not at work"
+        words = self._holder.admit(engine_id, effect.lease, self.runner.clock)
+        self.sheet = self._holder.sheet
+        return words
 
     def _remember(self) -> None:
         """Keep, over the runner's restarts, how far the log had come: `Memory` in production."""
@@ -127,6 +206,7 @@ class Host:
     def lose_power(self) -> None:
         """Everything on the host ends at once."""
         self.powered = False
+        self.sheet = Sheet()  # It was in memory.
         self.runner.kill()
         self.engine.lose_power()
 
@@ -143,6 +223,7 @@ class Cluster:
         self, sim: Sim, *, nodes: int = 5, copies: int = 2, manner: Manner | None = None
     ) -> None:
         self.sim, self.bus, self.decoded = sim, SimBus(sim), Decoded()
+        self.leases = SimLeases(self.bus)
         self.control: list[Process] = []
         for copy in range(copies):
             host = f"control-{copy}"
@@ -159,8 +240,12 @@ class Cluster:
                     read_news=_NODE_BEAT.decode,
                 )
                 self.control.append(process)
+                if core is HealthMonitor:
+                    Ear(self.leases, process)
         self.hosts = [
-            Host(sim, self.bus, self.decoded, f"n{n}", msgspec.structs.replace(manner or Manner()))
+            Host(
+                sim, self.leases, self.decoded, f"n{n}", msgspec.structs.replace(manner or Manner())
+            )
             for n in range(nodes)
         ]
 

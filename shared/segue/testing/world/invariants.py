@@ -256,7 +256,7 @@ def nothing_is_stopped_without_an_order(checker: LogChecker, node: str, effect: 
     if slot is None:
         return f"{effect.identity} is stopped and nobody ever asked for its slot"
     known = checker.picture.container(*key, effect.attempt)
-    if known is None or known.ended or known.retired:
+    if known is None or known.ended or known.retired or known.fenced:
         return ""
     newer = [c for c in slot.containers() if c.attempt > effect.attempt and c.node == node]
     return "" if newer else f"{effect.identity} is stopped and is {known.phase} in the log"

@@ -323,6 +323,18 @@ def goes_on_in_another_log(world: World) -> None:
     _each(world, patch)
 
 
+def no_fencer(world: World) -> None:
+    """Nobody kills what is strict when the node's lease ends."""
+    for host in world.cluster.hosts:
+        host.fences = False
+
+
+def lease_counted_too_long(world: World) -> None:
+    """A node counts its lease 3 s longer than it may."""
+    for host in world.cluster.hosts:
+        host.margin_s = -3.0
+
+
 MISTAKES: dict[str, Plant] = {
     plant.__name__: plant
     for plant in (
@@ -342,5 +354,7 @@ MISTAKES: dict[str, Plant] = {
         moves_by_stopping,
         drains_nothing,
         goes_on_in_another_log,
+        no_fencer,
+        lease_counted_too_long,
     )
 }

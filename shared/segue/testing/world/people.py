@@ -81,6 +81,11 @@ class People:
                 "on_return": dice.choice(("keep_newest", "keep_original")),
             }
         services: dict[str, object] = {"web": web}
+        if dice.random() < 0.7:
+            services["boss"] = {
+                "image": f"boss:{dice.randint(1, 2)}",
+                "x-segue": {"singleton": True},
+            }
         if dice.random() < 0.5:
             db: dict[str, object] = {"image": "db:1", "healthcheck": {"test": ["CMD", "true"]}}
             if dice.random() < 0.3:

@@ -65,6 +65,7 @@ class Process:
         self.notes: list[Note] = []
         self.before_following: Callable[[Process, Head], None] = lambda _, __: None
         self.ended: Callable[[Process], None] = lambda _: None  # It has ended by itself.
+        self.at_change: Callable[..., None] = lambda **_: None  # Its connection is there, or not.
         self.before_writing: Callable[[Process, Append], None] = lambda _, __: None
         self._waiting: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._wake_at: float | None = None
@@ -120,7 +121,8 @@ class Process:
             call(*arguments)
         self.pump()
 
-    def _held(self, call: Callable[..., None], *arguments: Any) -> bool:
+    def held(self, call: Callable[..., None], *arguments: Any) -> bool:
+        """Tell whether it cannot take this now; what reaches it while it is frozen waits."""
         if self.frozen:
             self._waiting.append((call, arguments))
         return self.frozen or not self.alive
@@ -129,7 +131,7 @@ class Process:
 
     def online(self, head: Head) -> None:
         """The bus is there."""
-        if self._held(self.online, head):
+        if self.held(self.online, head):
             return
         try:
             if not self._has_followed:
@@ -140,12 +142,14 @@ class Process:
             self.restarted()
             return
         self._has_followed = True
+        self.at_change(up=True)
         self.pump()
 
     def offline(self) -> None:
         """The bus is away."""
-        if not self._held(self.offline):
+        if not self.held(self.offline):
             self.machine.away()
+            self.at_change(up=False)
 
     def restarted(self) -> None:
         """End, for the supervisor to start it again."""
@@ -158,14 +162,14 @@ class Process:
 
     def deliver(self, batch: list[Stored], upto: int) -> None:
         """The log goes on."""
-        if not self._held(self.deliver, batch, upto):
+        if not self.held(self.deliver, batch, upto):
             self.machine.read(batch, self.clock)
             self.machine.passed(upto)
             self.pump()
 
     def told(self, subject: str, data: bytes) -> None:
         """A core message arrived."""
-        if self._held(self.told, subject, data):
+        if self.held(self.told, subject, data):
             return
         if self.leads and subject.startswith(self._beats):
             self.machine.heard_leader(_BEAT.decode(data), self.clock)
@@ -174,13 +178,13 @@ class Process:
 
     def answered(self, number: int, outcome: Outcome) -> None:
         """What became of a write."""
-        if not self._held(self.answered, number, outcome):
+        if not self.held(self.answered, number, outcome):
             self.machine.wrote(number, outcome, self.clock)
             self.pump()
 
     def hear(self, news: Any) -> None:
         """Tell the core what is not in the log."""
-        if not self._held(self.hear, news):
+        if not self.held(self.hear, news):
             self.machine.hear(news, self.clock)
             self.pump()
 

@@ -18,7 +18,7 @@ from segue.shell.commands import Append
 from segue.spec import Resources
 from segue.testing.world.bus import EPOCH_S
 from segue.testing.world.faults import Faults
-from segue.testing.world.hosts import Cluster, Host
+from segue.testing.world.hosts import LOOK_S, Cluster, Host
 from segue.testing.world.invariants import (
     LogChecker,
     ViolationError,
@@ -34,6 +34,7 @@ from segue.wants import at_hand
 
 BLIND_S = 1.5  # Beats come every half second; a verdict sooner is made of silence alone.
 DOUBLE_MOST_S = 90.0
+STRICT_MOST_S = 2 * LOOK_S  # A start that the engine carries out late lives for one look at most.
 CLEARED_S = (5.0, 30.0)  # When in the calm a person removes what a replaced log left running.
 CROSSED_S = 30.0  # So long after it what was ordered before may still be started.
 
@@ -69,6 +70,8 @@ class World:
         names = [host.name for host in self.cluster.hosts]
         self.people = People(self.sim, self.cluster.bus, plan.slots, names)
         self._checked = 0
+        self._strict: dict[Identity, None] = {}  # What was started under a lease.
+        self._strict_since: dict[str, float] = {}
         self._double_since: dict[tuple[str, str, int], float] = {}
         self._snapshot = b""
         self.cluster.bus.grown = self._check_news
@@ -109,6 +112,8 @@ class World:
         by_type = self.checker.by_type
         marks = self.sim.marks
         marks["node.lost"] += by_type["node.lost"]
+        marks["lease.ended"] += by_type["node.lease_ended"]
+        marks["loss.held"] += by_type["node.loss_held"]
         marks["unplaceable"] += by_type["container.unplaceable"]
         marks["rejoin"] += max(0, by_type["node.joined"] - self.plan.nodes)
         marks["takeover"] += max(0, by_type["leader.elected"] - 3)
@@ -175,6 +180,8 @@ class World:
             problem = nothing_is_stopped_without_an_order(self.checker, host.name, effect)
         elif isinstance(effect, Start):
             problem = an_older_attempt_is_never_started(self._known_on(host), effect)
+            if effect.lease:
+                self._strict[effect.identity] = None
         if problem:
             raise ViolationError(self.checker.story(type(effect).__name__, problem))
 
@@ -186,6 +193,26 @@ class World:
         there = self.checker.picture.on_node.get(host.name, {})
         return [one for one in ours if (one.app, one.service, one.slot, one.attempt) in there]
 
+    def _check_strict(self) -> None:
+        """I1: what may run only once never runs twice, but for a fencer's look."""
+        if self.cluster.bus.stores:
+            return  # What another log had ordered runs on until a person removes it.
+        where: Counter[str] = Counter(
+            identity.slot_name
+            for host in self.cluster.hosts
+            for identity, found in host.engine.there.items()
+            if found.runs and identity in self._strict
+        )
+        doubles = {name for name, times in where.items() if times > 1}
+        for name in sorted(doubles):
+            since = self._strict_since.setdefault(name, self.sim.now)
+            if self.sim.now - since > STRICT_MOST_S:
+                problem = f"{name} runs twice since {since:.3f} s"
+                story = self.checker.story("what_is_strict_never_runs_twice", problem)
+                raise ViolationError(story)
+            self.sim.at(1.1 * STRICT_MOST_S, self._check_strict)
+        self._strict_since = {k: v for k, v in self._strict_since.items() if k in doubles}
+
     def _check_doubles(self) -> None:
         """I2: a slot runs twice only for a while: a node that was given up may come back."""
         where: Counter[tuple[str, str, int]] = Counter(
@@ -194,6 +221,7 @@ class World:
             for identity, found in host.engine.there.items()
             if found.runs
         )
+        self._check_strict()
         doubles = {key for key, times in where.items() if times > 1}
         for key in sorted(doubles):
             since = self._double_since.setdefault(key, self.sim.now)
