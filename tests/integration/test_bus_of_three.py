@@ -22,6 +22,13 @@ def servers(tmp_path: Path) -> Iterator[NatsCluster]:
         yield servers
 
 
+async def insist(bus: Bus, messages: list[Message]) -> int:
+    while (outcome := await bus.append(messages)).kind == "unknown":
+        await anyio.sleep(0.05)
+    assert outcome.kind == "stored"
+    return outcome.sequence
+
+
 async def test_no_try_to_write_takes_longer_than_it_may_while_a_leader_is_elected(
     servers: NatsCluster,
 ) -> None:
@@ -90,3 +97,25 @@ async def test_followers_do_not_notice_that_another_host_is_cut_off(servers: Nat
         host.network.inside, host.number, lambda: anyio.run(longest_gap)
     )
     assert gap < 1.0
+
+
+async def test_a_follower_is_not_told_that_it_has_all_by_a_server_that_lags(
+    servers: NatsCluster,
+) -> None:
+    async def read_all() -> list[int]:
+        async with await connect(servers.settings, name="late") as bus:
+            return [message.sequence async for message in bus.read(subjects=["load.rare"])]
+
+    async with await connect(servers.settings, name="test") as bus:
+        await bus.set_up(Plan(bytes_max=10**9))
+        await servers.lead(1)
+        servers[3].kill()
+        many = [Message("load.x", str(number), bytes(9_000)) for number in range(8_000)]
+        for start in range(0, len(many), 500):
+            await insist(bus, many[start : start + 500])
+        rare = await insist(bus, [Message("load.rare", "rare", b"")])
+        await anyio.to_thread.run_sync(servers.restore)
+        inside = servers[3].host.network.inside
+        for _ in range(5):
+            found = await anyio.to_thread.run_sync(inside, 3, lambda: anyio.run(read_all))
+            assert found == [rare]

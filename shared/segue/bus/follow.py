@@ -4,7 +4,8 @@ A consumer of the server's pushes messages here; it lives as long as nothing is 
 its own count, silence beyond its heartbeats, a cut connection, a restarted server: another one is
 made, which begins after the last message that was given. The server may run ahead of the reader
 by a bounded number of bytes and then waits. Servers of a cluster give a consumer to any of them: it
-is made anew until it lives on the server that we are connected to, whose end is noticed at once.
+is made anew until it lives on the server that we are connected to, whose end is noticed at once,
+and never is it taken from one whose copy lags: that would say that nothing is left to be read.
 
 A log that is not the one that was followed raises `LogReplacedError`: nothing is made up.
 """
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from segue.bus.connection import Connection
-from segue.bus.errors import BusError, BusRefusedError, LogReplacedError
+from segue.bus.errors import BusError, BusRefusedError, BusTimeoutError, LogReplacedError
 from segue.bus.jetstream import (
     CLUSTER,
     EVENTS,
@@ -66,7 +67,7 @@ class Consumer:
         self._news = asyncio.Event()
         self._count = 0  # Of messages by the consumer's own numbering.
         self._missed = False
-        self.nearby = False  # It lives on the server that we are connected to.
+        self.home = ""  # The server that it lives on, in a cluster.
         self._read = after
         self._head = head  # The stream's last sequence before this consumer was made.
         self._idle_at = -1  # Where a heartbeat said that nothing is left.
@@ -95,7 +96,7 @@ class Consumer:
         verb = f"CONSUMER.CREATE.{self._stream}.{self._name}"
         body = {"stream_name": self._stream, "config": wanted, "action": "create"}
         info = await call(self._connection, verb, body, ConsumerInfo, timeout_s=CREATE_S)
-        self.nearby = info.cluster is None or info.cluster.leader == self._connection.server
+        self.home = info.cluster.leader if info.cluster else ""
         if not info.num_pending:
             self._idle_at = max(self._head, self._read)
             self._news.set()
@@ -277,6 +278,8 @@ class _Reader:
         _same_log(info, self.read, cluster, self._cluster)
         self._cluster = cluster
         await self._same_history()
+        whole = info.cluster.whole() if info.cluster else {""}
+        wanted = whole & {self._connection.server} or whole
         for tries_left in reversed(range(NEARBY_TRIES)):
             consumer = Consumer(self._connection, self._stream, self.read, info.state.last_seq)
             try:
@@ -284,10 +287,10 @@ class _Reader:
             except BaseException:
                 consumer.stop()
                 raise
-            if consumer.nearby or not tries_left:
-                break
+            if not consumer.home or consumer.home in (wanted if tries_left else whole):
+                return consumer
             consumer.stop()
-        return consumer
+        raise BusTimeoutError("the servers give a consumer to one that lags behind")
 
     async def _same_history(self) -> None:
         """Refuse a log that has grown again from an older copy: it is as long, but another."""

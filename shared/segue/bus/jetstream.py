@@ -48,18 +48,35 @@ class StreamState(msgspec.Struct, frozen=True):
     last_seq: int
 
 
+class Copy(msgspec.Struct, frozen=True):
+    """A server's copy of a stream, as its leader knows it."""
+
+    name: str = ""
+    current: bool = False
+    offline: bool = False
+    lag: int = 0
+
+
+class Servers(msgspec.Struct, frozen=True):
+    """The servers of a cluster that have a stream or a consumer."""
+
+    leader: str = ""
+    replicas: list[Copy] | None = None
+
+    def whole(self) -> set[str]:
+        """Name those whose copy was complete when this was said."""
+        copies = self.replicas or []
+        good = {copy.name for copy in copies if copy.current and not copy.offline and not copy.lag}
+        return good | {self.leader}
+
+
 class StreamInfo(Answer):
     """A stream as it is; `ts` is the server's clock."""
 
     config: dict[str, Any] = {}
     state: StreamState = StreamState(0, 0, 0, 0)
     ts: str = ""
-
-
-class Home(msgspec.Struct, frozen=True):
-    """The server that a consumer lives on, in a cluster."""
-
-    leader: str = ""
+    cluster: Servers | None = None
 
 
 class ConsumerInfo(Answer):
@@ -67,7 +84,7 @@ class ConsumerInfo(Answer):
 
     name: str = ""
     num_pending: int = 0
-    cluster: Home | None = None
+    cluster: Servers | None = None
 
 
 class RawMessage(msgspec.Struct):
