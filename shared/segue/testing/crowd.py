@@ -9,7 +9,6 @@ import anyio
 
 from segue.events.leader import LeaderElected
 from segue.events.node import NodeJoined
-from segue.events.scale import ScaleRequested
 from segue.log import Message
 from segue.testing.bed import Bed
 from segue.testing.cluster import CONTROL, bare
@@ -25,21 +24,15 @@ def crowd(replicas: int, name: str = "1", app: str = "shop") -> Message:
     return Message(f"deploy.requested.{app}", f"deploy-{app}-{name}", bare(compose))
 
 
-async def scaled(bed: Bed, replicas: int, within_s: float = 120.0) -> None:
-    """Scale the service and wait until so many run, each slot once."""
-    await bed.say(ScaleRequested(app="shop", service="web", replicas=replicas))
-    await each_once(bed, replicas, bed.hosts, within_s)
-
-
 async def each_once(
-    bed: Bed, replicas: int, hosts: Iterable[Host], within_s: float = 60.0
+    bed: Bed, replicas: int, hosts: Iterable[Host], within_s: float = 60.0, app: str = "shop"
 ) -> float:
     """Wait until every slot runs once and on these hosts only; tell when, by `time.monotonic`."""
     wanted = {f"web.{number}" for number in range(1, replicas + 1)}
     names = {host.name for host in hosts}
     end = time.monotonic() + within_s
     while True:
-        found = await anyio.to_thread.run_sync(bed.running)
+        found = await anyio.to_thread.run_sync(bed.running, app)
         seen_at = time.monotonic()
         places = Counter(where for slot in found.values() for where in slot)
         if set(found) == wanted and places.total() == replicas and set(places) <= names:
