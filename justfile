@@ -77,6 +77,18 @@ simulate *args="200":
 rounds seed="1":
     SEGUE_ROUNDS=20 SEGUE_SEED={{ seed }} {{ run }} pytest -q tests/e2e/test_faults.py -k every_service
 
+# Break services, engines, hosts, wires and bus servers at random under deploys: `just chaos 30m`.
+chaos time="3m" seed="1":
+    SEGUE_CHAOS={{ time }} SEGUE_SEED={{ seed }} {{ run }} pytest -q -s tests/e2e/test_chaos.py
+
+# Lose hosts of three that run 60 containers, twenty times.
+host-loss rounds="10":
+    SEGUE_ROUNDS={{ rounds }} {{ run }} pytest -q -s tests/e2e/test_host_loss.py
+
+# Kill node runners under load, fifty times.
+adoption kills="50":
+    SEGUE_KILLS={{ kills }} {{ run }} pytest -q -s tests/e2e/test_adoption.py
+
 # Play one simulated cluster again: `just replay 17`.
 replay seed *args:
     {{ run }} python -m segue.testing.world --seed {{ seed }} {{ args }}

@@ -17,7 +17,8 @@ from segue.testing.nats_cluster import NatsCluster
 
 pytestmark = pytest.mark.engine
 
-FOR_S = float(os.environ.get("SEGUE_CHAOS_S", "45"))  # `just chaos 30m`.
+_TIME = os.environ.get("SEGUE_CHAOS", "45s")  # `just chaos 30m`.
+FOR_S = float(_TIME[:-1]) * {"s": 1, "m": 60, "h": 3600}[_TIME[-1]]
 SEED = int(os.environ.get("SEGUE_SEED", "1"))
 CALM_WITHIN_S = 120.0
 
