@@ -68,6 +68,11 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"x-segue": {"min_available": "120%"}}, "x-segue.min_available", "'120%' is no share"),
     ({"x-segue": {"min_available": "x"}}, "x-segue.min_available", "'x' is not a whole number"),
     ({"x-segue": {"min_available": -1}}, "x-segue.min_available", "-1 is out of bounds"),
+    (
+        {"deploy": {"mode": "global"}, "x-segue": {"min_available": 1}},
+        "x-segue.min_available",
+        "a global service has as many slots as there are nodes",
+    ),
     ({"x-segue": {"on_return": "both"}}, "x-segue.on_return", "'both' is not known"),
     ({"cpus": "half"}, "cpus", "'half' is not a number such as 0.5"),
     ({"cpus": "0.001"}, "cpus", "0.001 CPUs are too few"),

@@ -13,6 +13,7 @@ from segue.events.container import (
     ContainerRetired,
     ContainerStarted,
     ContainerStopped,
+    ContainerUnhealthy,
 )
 from segue.events.deploy import (
     DeployCompleted,
@@ -21,7 +22,7 @@ from segue.events.deploy import (
     RemovalCompleted,
     RemovalRequested,
 )
-from segue.events.node import NodeCordoned, NodeLost
+from segue.events.node import Held, NodeCordoned, NodeLost
 from segue.events.scale import ScaleRequested
 from segue.spec import Dependency, Health, Restart, ServiceSpec
 from segue.testing.shop import APP, Shop, accepted, joined, scope
@@ -315,3 +316,61 @@ def test_scaling_one_service_is_not_the_cause_of_what_another_goes_on_with() -> 
     replaced = [r for r in shop.log if isinstance(r.event, ContainerRetired)]
     assert len(replaced) == 8
     assert {record.cause for record in replaced} == {deployed}
+
+
+# A node comes back whose slots were filled elsewhere.
+
+
+def back(spec: ServiceSpec, *, ready: bool = True) -> Shop:
+    """Slot web.1 runs on node b since node a was lost, and node a is back with what it had."""
+    shop = Shop(Deployer(), nodes="ab")
+    shop.deploy(APP, web=spec)
+    first = shop.container("web")
+    if spec.health is not None and ready:
+        shop.tells(ContainerHealthy, first)
+    shop.tell(NodeLost(node="a", silent_s=3))
+    second = shop.container("web")
+    shop.assign(ContainerRequested(**scope(second), revision=1, digest=second.digest), "b")
+    shop.tells(ContainerStarted, second, "b", engine_id="e")
+    if spec.health is not None:
+        shop.tells(ContainerHealthy, second, "b")
+    held = Held(APP, "web", 1, 1, running=True)
+    shop.say(joined("a", session="s-2", inventory=[held]))
+    return shop
+
+
+def test_the_newest_stays_unless_told_otherwise() -> None:
+    shop = back(WEB)
+    assert retirements(shop.settle()) == [(1, "a", "superseded")]
+    assert shop.container("web").attempt == 2
+
+
+def test_the_original_stays_where_that_is_wanted() -> None:
+    shop = back(ServiceSpec(image="w", on_return="keep_original"))
+    said = shop.settle()
+    assert retirements(said) == [(2, "b", "superseded")]
+    shop.up(*said)
+    assert (shop.container("web").attempt, shop.container("web").node) == (1, "a")
+    assert shop.slot("web").leaving == {}
+    assert shop.settle() == []
+
+
+HEALTH = Health(test=["CMD", "x"])
+KEPT = ServiceSpec(image="w", on_return="keep_original", health=HEALTH)
+
+
+def test_the_newest_goes_only_once_the_original_is_ready() -> None:
+    shop = back(KEPT, ready=False)
+    assert retirements(shop.settle()) == []
+    first = shop.picture.container(APP, "web", 1, 1)
+    assert first is not None
+    shop.tells(ContainerHealthy, first)
+    assert retirements(shop.settle()) == [(2, "b", "superseded")]
+
+
+def test_an_original_that_is_ill_gives_way_to_the_newest() -> None:
+    shop = back(KEPT)
+    first = shop.picture.container(APP, "web", 1, 1)
+    assert first is not None
+    shop.tells(ContainerUnhealthy, first, streak=1)
+    assert retirements(shop.settle()) == [(1, "a", "superseded")]

@@ -172,14 +172,14 @@ def unneeded(
 ) -> Iterator[tuple[Container, RetireReason, Cause]]:
     """Settle a slot with two containers: it is being moved, or its node came back too late."""
     now = slot.container
-    if now is None or not (slot.leaving or now.target):
-        return
-    old, stays = slot.moving, not now.retired
+    if now is None or now.retired or not (slot.leaving or now.target):
+        return  # Once it has ended, an older one that still runs goes on.
+    old = slot.moving
     if now.refused and current(service, now) and _optional(picture, slot, now):
         yield now, "superseded", now.cause
         return
     back = revivable(picture, slot)
-    if stays and back is not None and back is not old and not now.ended:
+    if back is not None and back is not old and not now.ended:
         original = service.spec.on_return == "keep_original"
         if now.phase == "requested" or (original and ready(service, back)):
             unwanted = now if back.digest == service.digest else back
@@ -193,7 +193,7 @@ def unneeded(
             continue
         if container is not old and works:
             yield container, "superseded", now.cause
-        elif container is old and stays and (works or old.phase == "unhealthy"):
+        elif container is old and (works or old.phase == "unhealthy"):
             yield container, "moved", now.cause if works else old.cause
 
 

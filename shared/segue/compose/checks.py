@@ -55,6 +55,10 @@ def _counts(at: str, section: dict[str, Any], findings: Findings) -> None:
         findings.at(f"{at}.{which}").wrong(
             "a global service has one slot on each node", f"remove {which}", "conflict"
         )
+    if mode.startswith("global") and "min_available" in section.get("x-segue", {}):
+        findings.at(f"{at}.x-segue.min_available").wrong(
+            "a global service has as many slots as there are nodes for it", "remove it", "conflict"
+        )
     if "container_name" in section and (service.replicas(section) > 1 or mode.startswith("global")):
         findings.at(f"{at}.container_name").wrong(
             "not supported",
