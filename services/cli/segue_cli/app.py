@@ -48,6 +48,11 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         ),
         Command("cordon", "requests:cordon", "Let no new containers go to a node."),
         Command("uncordon", "requests:uncordon", "Let a node be used again."),
+        Command(
+            "rebalance",
+            "rebalance:rebalance",
+            "Move containers to nodes where they are clearly better off.",
+        ),
         Command("backup", "backup:backup", "Keep the log and what belongs to it in a file."),
         Command("restore", "backup:restore", "Bring a log back from a backup."),
         Command("emit", "requests:emit", "Publish an event, as any program may."),
