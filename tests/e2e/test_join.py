@@ -17,13 +17,14 @@ from segue.log import Message
 from segue.testing.cluster import bare
 from segue.testing.engine import BUSYBOX
 from segue.testing.hosts import Host, Hosts
+from segue_cli.backup import backup, restore
 
 pytestmark = pytest.mark.engine
 
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    with Hosts(2, tmp_path_factory.mktemp("hosts")) as hosts:
+    with Hosts(3, tmp_path_factory.mktemp("hosts")) as hosts:
         yield hosts
 
 
@@ -38,10 +39,10 @@ def segue(host: Host, *words: str, code: int = 0) -> list[str]:
 def follow_the_words(host: Host, said: list[str]) -> None:
     """Run the commands that are given to be run by hand; a node's folders are the test's own."""
     for number, given in enumerate(one.strip() for one in said if one.startswith("  ")):
-        line = given.removesuffix("&")
-        if line == given:
-            subprocess.run(shlex.split(line), check=True)
+        if not given.endswith("&"):
+            subprocess.run(shlex.split(given), check=True)
             continue
+        line = given.removesuffix("&").strip().removeprefix("(").removesuffix(")")
         runner = f"--state {host.folder}/state --runtime {host.folder}/run"
         line = line.replace("/segue-node-runner", f"/segue-node-runner {runner}")
         line = line.replace("/segue-fencer", f"/segue-fencer --folder {host.folder}/fence")
@@ -93,7 +94,7 @@ async def wait(bus: Bus, kind: type[Event]) -> Event:
 async def test_a_host_joins_with_its_token_and_runs_what_is_deployed(
     bus: Bus, hosts: Hosts, tmp_path: pathlib.Path
 ) -> None:
-    control, host = hosts
+    control, host, _ = hosts
     (token,) = segue(control, "server", "token", "node-b", "--dir", f"{tmp_path}/etc")
     words = ["node", "join", "--token", token, "--dir", f"{tmp_path}/node"]
     words += ["--units", f"{tmp_path}/node-units", "--label", "disk=ssd"]
@@ -115,3 +116,31 @@ async def test_a_host_joins_with_its_token_and_runs_what_is_deployed(
     refused = segue(control, *words, code=1)
     assert "a runner is at work on a node called node-b already" in refused[0]
     assert not (tmp_path / "second").exists()
+
+
+async def test_three_control_hosts_are_one_bus_whose_log_comes_back_in_three_copies(
+    hosts: Hosts, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, log_settings: None
+) -> None:
+    peers = ",".join(f"{host.name}={host.address}" for host in hosts)
+    for host in hosts:
+        place = tmp_path / host.name
+        words = ["--dir", f"{place}/etc", "--units", f"{place}/units", "--store", f"{place}/store"]
+        own = ["--token", f"@{tmp_path}/host-1/etc/peers/{host.name}.token"]
+        first = ["--name", host.name, "--peers", peers]
+        said = segue(host, "server", "init", *words, *(first if host is hosts[1] else own))
+        follow_the_words(host, [line for line in said if "mkdir" in line or "nats-server" in line])
+    for line in (tmp_path / "host-1/etc/segue.env").read_text().splitlines():
+        monkeypatch.setenv(*line.split("=", 1))
+    async with await connect(settings(), name="test") as bus:
+        with anyio.fail_after(60):
+            await bus.set_up()
+        assert (await bus.append([Message("node.lost.n", "before", b"x")])).kind == "stored"
+        await backup(tmp_path / "log.zip")
+        assert (await bus.append([Message("node.lost.n", "after", b"x")])).kind == "stored"
+        await restore(tmp_path / "log.zip", replace=True)
+        found = await bus.stream("EVENTS")
+        assert found is not None
+        assert (found.state.last_seq, found.config["num_replicas"]) == (1, 3)
+    for host in hosts:
+        for unit in host.units:
+            unit.kill()

@@ -276,10 +276,9 @@ def _next_steps(folder: Path, wrote: list[Path]) -> None:
     for path in tokens:
         print(f"  segue server init --token @{path.name}   # {path}")
     print("\nThe command line reaches this bus with:  set -a; . " + f"{folder}/segue.env")
-    if folder != CONFIGURATION:
-        print(f"A host that is to run containers:        segue server token NAME --dir {folder}")
-    else:
-        print("A host that is to run containers:        segue server token NAME")
+    if (folder / "authority").exists():
+        place = "" if folder == CONFIGURATION else f" --dir {folder}"
+        print(f"A host that is to run containers:        segue server token NAME{place}")
 
 
 def token_for(
