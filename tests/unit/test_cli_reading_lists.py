@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from segue.events.container import ContainerFinished, ContainerUnhealthy
 from segue.events.deploy import DeployRequested, RemovalRequested
-from segue.events.node import NodeCordonRequested, NodeDegraded, NodeLost
+from segue.events.node import NodeCordonRequested, NodeDegraded, NodeLeaseEnded, NodeLost
 from segue.events.scale import ScaleRequested
 from segue.picture import Picture
 from segue.spec import Port
@@ -378,3 +378,18 @@ def test_a_container_that_is_no_longer_known_is_looked_for_in_the_log() -> None:
     with pytest.raises(NotFoundError) as caught:
         document(SlotName("shop", "web", 1, 1), picture(made), None)
     assert "segue why shop/web.1@1" in caught.value.hint
+
+
+def test_a_slot_that_must_never_run_twice_says_whose_lease_it_waits_for() -> None:
+    made = stage(db={"x-segue": {"singleton": True}})
+    (row,) = rows.slots(picture(made))
+    made.silent |= {row.node}
+    made.say(NodeLost(node=row.node, silent_s=3.0))
+    made.play()
+    (row,) = rows.slots(picture(made))
+    assert (row.state, row.attempt) == ("lost", 1)
+    assert row.note == f"waits for the lease of {row.node}: it must never run twice"
+    made.say(NodeLeaseEnded(node=row.node))
+    made.play()
+    (row,) = rows.slots(picture(made))
+    assert (row.attempt, row.note) == (2, "")

@@ -260,7 +260,10 @@ def condition(picture: Picture, container: Container) -> tuple[str, str]:
         return _ended(container)
     node = picture.nodes.get(container.node)
     if node is not None and node.phase in ("lost", "left"):
-        return node.phase, f"{node.name} has left; it may still run there" * (node.phase == "left")
+        if node.phase == "lost":
+            words = f"waits for the lease of {node.name}: it must never run twice"
+            return "lost", words * (not picture.is_gone(container))
+        return "left", f"{node.name} has left; it may still run there"
     if container.retired:
         return "stopping", container.retired
     if container.phase == "requested":

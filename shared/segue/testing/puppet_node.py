@@ -54,6 +54,7 @@ class PuppetNode:
             memory_bytes=memory_bytes,
             hostname=name,
             engine="none",
+            fenced=True,  # What it runs is nothing, so nothing runs twice.
         )
         self._picture = Picture()
 

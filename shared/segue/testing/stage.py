@@ -46,6 +46,7 @@ class Stage(Board):
                 "cpu_millicores": 4000,
                 "memory_bytes": 8 * GIB,
                 "version": "0.1.0",
+                "fenced": True,
             } | facts
             self.say(NodeJoined(node=name, session=f"s-{name}", **given))
         self.play()
