@@ -81,10 +81,10 @@ def _check(key: str) -> None:
 
 
 def fact(node: Node, key: str) -> str:
-    """Look up what a node is; the empty string for a label that it lacks."""
+    """Look up what a node is; the empty string for a label that it lacks and for a strange key."""
     if key in _FACTS:
         return _FACTS[key](node)
-    return node.labels.get(key.split(".", 2)[2], "")
+    return node.labels.get(key.partition(".labels.")[2], "")
 
 
 def allows(spec: ServiceSpec, node: Node) -> str:

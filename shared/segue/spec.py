@@ -119,7 +119,7 @@ class ServiceSpec(Spec, frozen=True):
     networks: dict[str, NetworkRef] = {}  # By the network's key in the app.
     network_mode: str | None = None  # "none" or "host"; None: `networks`.
     labels: dict[str, str] = {}  # The service's own (deploy.labels).
-    strict: bool | None = None  # No slot ever runs twice; None: where its data are on one node.
+    strict: bool = False  # No slot ever runs twice: it is replaced only once it is surely dead.
     min_available: int = 0  # So many slots stay up while others are moved …
     min_available_percent: int = 0  # … and at least this share of them.
     on_return: Literal["keep_newest", "keep_original"] = "keep_newest"  # Of two in one slot.
@@ -135,11 +135,6 @@ class ServiceSpec(Spec, frozen=True):
     def is_global(self) -> bool:
         """One slot on every node that its constraints allow."""
         return self.mode.startswith("global")
-
-    @property
-    def is_strict(self) -> bool:
-        """A slot of it never runs twice: the other is replaced only once it is surely dead."""
-        return bool(self.local_volumes) if self.strict is None else self.strict
 
     def least_up(self, slots: int) -> int:
         """Tell how many of so many slots stay up while others are moved."""
@@ -211,7 +206,7 @@ def digest(app: AppSpec, service: str) -> str:
         depends_on={},
         placement=Placement(platform=spec.placement.platform),  # It chooses the image.
         labels={},
-        strict=None,
+        strict=False,
         min_available=0,
         min_available_percent=0,
         on_return="keep_newest",

@@ -149,7 +149,7 @@ def test_the_next_lease_begins_only_after_a_fencer_has_looked() -> None:
     assert play.holder.held(play.now) == 20
     assert play.holder.sheet.over == (ONE,), "should it start only now"
     play.holder.keep(ONE)
-    assert play.holder.sheet.containers == ()
+    assert not play.holder.sheet.containers
 
 
 def test_the_lease_of_another_is_waited_for() -> None:
@@ -194,7 +194,7 @@ def test_what_is_admitted_needs_lease_and_fencer_and_the_right_lease() -> None:
     assert "is over" in play.holder.admit(ONE, 6, play.now)
     play.holder.notice(play.now + 1.1, play.sign)
     assert "no fencer" in play.holder.admit(ONE, 7, play.now + 1.2)
-    assert play.holder.sheet.containers == ()
+    assert not play.holder.sheet.containers
     assert play.holder.admit(ONE, 7, play.now) == ""
     assert play.holder.sheet.containers == (ONE,)
     play.fencer = True
@@ -208,7 +208,7 @@ def test_what_is_gone_or_strict_no_more_is_let_go() -> None:
     play.holder.keep(ONE)
     play.holder.keep(ONE)
     play.holder.keep(TWO)
-    assert play.holder.sheet.containers == (ONE, TWO)
+    assert list(play.holder.sheet.containers) == [ONE, TWO]
     play.holder.let_go(frozenset((ONE,)))
     assert play.holder.sheet.containers == (TWO,)
 

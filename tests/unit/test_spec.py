@@ -169,21 +169,6 @@ def test_a_digest_is_the_same_before_and_after_the_log(
     assert msgspec.json.encode(logged) == msgspec.json.encode(made)
 
 
-@pytest.mark.parametrize(
-    ("strict", "mounts", "is_strict"),
-    [
-        (None, [], False),
-        (None, WEB.mounts, True),
-        (True, [], True),
-        (False, WEB.mounts, False),
-    ],
-)
-def test_what_has_data_on_a_node_never_runs_twice_unless_told_otherwise(
-    *, strict: bool | None, mounts: list[Mount], is_strict: bool
-) -> None:
-    assert ServiceSpec(image="w", strict=strict, mounts=mounts).is_strict is is_strict
-
-
 def test_how_many_stay_up_is_the_number_or_the_share_that_is_more() -> None:
     both = ServiceSpec(image="w", min_available=2, min_available_percent=50)
     assert [both.least_up(slots) for slots in (1, 4, 5, 10)] == [2, 2, 3, 5]

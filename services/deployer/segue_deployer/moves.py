@@ -56,7 +56,7 @@ class Budget:
 
 def can_start_first(service: Service, container: Container) -> bool:
     """Tell whether a slot's successor may begin while what fills it works."""
-    return ready(service, container) and not service.spec.is_strict
+    return ready(service, container) and not service.spec.strict
 
 
 def way(picture: Picture, app: App, service: Service, container: Container, budget: Budget) -> Way:

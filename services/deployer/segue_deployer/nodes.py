@@ -120,7 +120,7 @@ def _removal(picture: Picture, node: Node, asked: NodeRemovalRequested) -> Event
 
 def _strict(picture: Picture, container: Container) -> bool:
     spec = picture.spec(container)
-    return spec is not None and spec.is_strict
+    return spec is not None and spec.strict
 
 
 def _names(containers: list[Container]) -> str:

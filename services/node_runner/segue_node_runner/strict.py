@@ -43,7 +43,7 @@ class Strict:
         spec, known = self._picture.spec(ordered), found.engine_id in self.guard.containers
         if spec is None or not found.runs or not self._joined_with_it:
             return
-        if spec.is_strict != known and self._marked.get(found.engine_id) is not spec.is_strict:
-            self._marked[found.engine_id] = spec.is_strict
+        if spec.strict != known and self._marked.get(found.engine_id) is not spec.strict:
+            self._marked[found.engine_id] = spec.strict
             names = msgspec.structs.asdict(found.identity)
-            yield Mark(**names, engine_id=found.engine_id, strict=spec.is_strict)
+            yield Mark(**names, engine_id=found.engine_id, strict=spec.strict)

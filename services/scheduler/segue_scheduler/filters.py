@@ -97,7 +97,7 @@ def _moved(_: Picture, ask: Ask, node: Node) -> str:
 
 
 def _fenced(_: Picture, ask: Ask, node: Node) -> str:
-    if ask.spec.is_strict and not node.facts.fenced:
+    if ask.spec.strict and not node.facts.fenced:
         return "no lease is held there, and it must never run twice"
     return ""
 

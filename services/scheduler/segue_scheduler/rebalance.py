@@ -251,7 +251,7 @@ def _movable(picture: Picture) -> Iterator[tuple[App, Service]]:
         for service in app.services.values() if app.phase == "running" else ():
             spec = service.spec
             bound = spec.network_mode == "host" or any(port.mode == "host" for port in spec.ports)
-            kept = spec.is_global or spec.is_job or spec.is_strict or spec.local_volumes or bound
+            kept = spec.is_global or spec.is_job or spec.strict or spec.local_volumes or bound
             if service.wanted and not service.flapping_since and not kept:
                 yield app, service
 

@@ -78,7 +78,7 @@ def _ours(given: dict[str, Any]) -> dict[str, Any]:
     least = given.get("min_available", 0)
     share = isinstance(least, str)
     return {
-        "strict": given.get("singleton"),
+        "strict": given.get("singleton", False),
         "min_available": 0 if share else least,
         "min_available_percent": int(least.removesuffix("%")) if share else 0,
         "on_return": given.get("on_return", "keep_newest"),

@@ -102,7 +102,7 @@ class Indexed:
     def is_strict(self, container: Container) -> bool:
         """Tell whether its slot may never run twice, as far as its service is known."""
         spec = self.spec(container)
-        return spec is not None and spec.is_strict
+        return spec is not None and spec.strict
 
     def strangers(self, app: str, service: str, slot: int) -> dict[str, Held]:
         """Give what nodes have of a slot although the log does not know it, by node."""

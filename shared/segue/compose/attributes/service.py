@@ -219,8 +219,7 @@ SERVICE: tuple[Row, ...] = (
         "x-segue.singleton",
         flag,
         "strict",
-        says="true: no slot ever runs twice, so that one whose node is lost waits for its lease; "
-        "true for a service with volumes on its node unless told otherwise",
+        says="true: no slot ever runs twice, so that one whose node is lost waits for its lease",
     ),
     _typed(
         "x-segue.min_available",
