@@ -31,6 +31,12 @@ from segue_node_runner import __main__ as node_runner
 from segue_node_runner.policy import Policy
 
 
+@pytest.fixture(autouse=True)
+def every_line() -> None:
+    """Have every log line made, whatever another test of this process has told structlog."""
+    structlog.reset_defaults()
+
+
 async def ask(bus: Bus, *apps: str) -> None:
     for app in apps:
         event = RemovalRequested(app=app)

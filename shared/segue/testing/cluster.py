@@ -17,7 +17,7 @@ from typing import Any
 
 import anyio
 
-from segue.bus import Bus, Settings, connect
+from segue.bus import Bus, BusError, Settings, connect
 from segue.envelope import ERRORS, Record, decode, encode
 from segue.events import Event
 from segue.picture import Picture
@@ -112,14 +112,20 @@ class Cluster:
         return event_id
 
     async def records(self, after: int = 0) -> list[Record]:
-        """Read the log as it is now."""
-        found = []
+        """Read the log as it is now, as soon as the bus gives it."""
+        with anyio.fail_after(30):
+            while True:
+                try:
+                    return [record async for record in self._read(after)]
+                except BusError:
+                    await anyio.sleep(0.2)
+
+    async def _read(self, after: int) -> AsyncIterator[Record]:
         async for stored in self.bus.read(after + 1):
             try:
-                found.append(decode(stored))
+                yield decode(stored)
             except ERRORS:
                 continue  # Its rejection is in the log.
-        return found
 
     async def wait_for(
         self, fits: Callable[[Record], bool], *, after: int = 0, within_s: float = 30.0
