@@ -15,7 +15,7 @@ from segue.testing.hosts import Host, Hosts
 from segue.testing.laws import check_log
 from segue.testing.nats_cluster import NatsCluster
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.hosts]
 
 KILLS = int(os.environ.get("SEGUE_KILLS", "10"))  # `just adoption`: 50.
 STEADY = 12  # Containers of an app that nobody asks to change.

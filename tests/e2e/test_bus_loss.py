@@ -15,7 +15,7 @@ from segue.testing.hosts import Hosts
 from segue.testing.laws import check_log
 from segue.testing.nats_cluster import HostedServer, NatsCluster
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.hosts]
 
 AWAY_S = 8.0  # Longer than it takes to give up a node that is silent.
 

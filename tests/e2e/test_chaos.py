@@ -15,7 +15,7 @@ from segue.testing.hosts import Hosts
 from segue.testing.laws import check_log
 from segue.testing.nats_cluster import NatsCluster
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.hosts]
 
 _TIME = os.environ.get("SEGUE_CHAOS", "45s")  # `just chaos 30m`.
 FOR_S = float(_TIME[:-1]) * {"s": 1, "m": 60, "h": 3600}[_TIME[-1]]

@@ -13,7 +13,7 @@ from segue.testing.hosts import Hosts
 from segue.testing.laws import check_log
 from segue.testing.nats_cluster import NatsCluster
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.hosts]
 
 ROUNDS = int(os.environ.get("SEGUE_ROUNDS", "1"))  # Each loses two hosts; `just host-loss`: 10.
 REPLICAS = 60

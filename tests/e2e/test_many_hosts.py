@@ -17,7 +17,7 @@ from segue.testing.engine import BUSYBOX
 from segue.testing.hosts import Hosts
 from segue.testing.nats_cluster import TLS, NatsCluster
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.hosts]
 
 BUS_OPTIONS = TLS
 
