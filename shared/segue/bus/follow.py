@@ -37,7 +37,7 @@ SILENCE_S = 1.6  # Three heartbeats and a little.
 STRETCH_MAX = 500
 RETRY_S, DOUBTS_MAX = 0.25, 5
 CREATE_S = 2.0  # The servers may have given it to one that is dead: it is to be tried again soon.
-NEARBY_TRIES = 16  # Of three servers each is as likely: less than one follower in 400 ends elsewhere.
+NEARBY_TRIES = 16  # Any of three is as likely: not one follower in 400 ends elsewhere.
 _NANOSECONDS = 1_000_000_000
 _CONTROL = 100
 
