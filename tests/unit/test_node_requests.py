@@ -7,6 +7,7 @@ from segue.events.base import Event
 from segue.events.container import ContainerRequested
 from segue.events.node import (
     Held,
+    NodeDegraded,
     NodeDrainRequested,
     NodeDrainStarted,
     NodeLabelled,
@@ -139,6 +140,16 @@ def test_what_comes_back_after_it_was_forgotten_begins_from_its_last_loss() -> N
     shop.tell(remove())
     held = Held(APP, "web", 1, 1, running=True)
     shop.tell(joined("a", session="s-2", inventory=[held]))
+    assert shop.picture.nodes["a"].lost_seq == lost.sequence
+    assert shop.picture.state.removed == {}
+
+
+def test_what_comes_back_with_a_useless_engine_begins_from_its_last_loss_too() -> None:
+    """Else the runner would fence with a loss that never was, and never be heard again."""
+    shop = Shop(Deployer(), nodes="ab")
+    lost = shop.say(NodeLost(node="a", silent_s=3))
+    shop.tell(remove())
+    shop.tell(NodeDegraded(node="a", reason="no answer"))
     assert shop.picture.nodes["a"].lost_seq == lost.sequence
     assert shop.picture.state.removed == {}
 

@@ -39,12 +39,7 @@ REMOVED_KEPT = 10_000
 
 def joined(picture: Indexed, record: Record, event: NodeJoined) -> None:
     """Know the node as its runner describes it now."""
-    node = picture.nodes.get(event.node)
-    if node is None:
-        node = Node(name=event.node, facts=event, cause=record.as_cause())
-        before = picture.state.removed.pop(event.node, None)
-        node.lost_seq = before.lost_seq if before else 0
-        picture.nodes[event.node] = node
+    node = picture.nodes.get(event.node) or _begin(picture, record, event)
     node.facts, node.joined_seq, node.joined_at = event, record.sequence, record.time
     node.images = dict.fromkeys(event.images)
     node.degraded, node.refusals = "", {}
@@ -52,6 +47,15 @@ def joined(picture: Indexed, record: Record, event: NodeJoined) -> None:
     _compare(picture, event)
     _fence(picture, node, event.lease)
     _judge(picture, record, node, "up")
+
+
+def _begin(picture: Indexed, record: Record, facts: NodeJoined) -> Node:
+    """Know a node that is not known, or no more: what it says is fenced by its last loss."""
+    node = Node(name=facts.node, facts=facts, cause=record.as_cause())
+    before = picture.state.removed.pop(facts.node, None)
+    node.lost_seq = before.lost_seq if before else 0
+    picture.nodes[facts.node] = node
+    return node
 
 
 def _compare(picture: Indexed, event: NodeJoined) -> None:
@@ -150,9 +154,8 @@ def degraded(picture: Indexed, record: Record, event: NodeDegraded) -> None:
     node = picture.nodes.get(event.node)
     if node is None:
         nothing = NodeJoined(node=event.node, session="", cpu_millicores=0, memory_bytes=0)
-        node = Node(name=event.node, facts=nothing, cause=record.as_cause(), phase="lost")
-        node.changed_at = record.time
-        picture.nodes[event.node] = node
+        node = _begin(picture, record, nothing)
+        node.phase, node.changed_at = "lost", record.time
     node.degraded = event.reason or "unknown"
     _fitness_changed(picture, record, node)
 
