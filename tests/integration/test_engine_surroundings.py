@@ -72,6 +72,24 @@ async def test_a_network_of_somebody_else_is_not_used(
         docker_engine.ask("DELETE", f"/networks/{network['Id']}")
 
 
+async def test_a_container_says_where_it_is_reached_on_each_of_its_networks(
+    node_engine: Engine, order: Orders, docker_engine: RealEngine, cluster: str
+) -> None:
+    names = {key: f"{cluster}_{key}" for key in ("back", "front")}
+    networks = {key: NetworkSpec(name=name, internal=key == "back") for key, name in names.items()}
+    asked = order(app={"networks": networks}, networks=dict.fromkeys(names, NetworkRef()))
+    first = await node_engine.start(asked, nothing)
+    seen = docker_engine.ask("GET", "/containers/shop.web.1/json")["NetworkSettings"]["Networks"]
+    there = {one.network: one for one in first.found.addresses}
+    assert sorted(there) == sorted(names.values())
+    for name, said in there.items():
+        told = (seen[name]["IPAddress"], seen[name]["IPPrefixLen"], seen[name]["Gateway"])
+        assert (said.address, said.prefix, said.gateway) == told
+    again = await node_engine.start(asked, nothing)
+    assert again.adopted
+    assert again.found.addresses == first.found.addresses
+
+
 async def test_a_network_that_was_removed_is_made_again(
     node_engine: Engine, order: Orders, docker_engine: RealEngine, cluster: str
 ) -> None:

@@ -5,6 +5,7 @@
 
 import pytest
 from segue.events.container import (
+    Address,
     ContainerFailed,
     ContainerFinished,
     ContainerHealthy,
@@ -15,7 +16,7 @@ from segue.events.container import (
 from segue.events.image import ImagePulled, ImagePulling
 from segue.spec import Resources, ServiceSpec
 from segue.testing.board import Board
-from segue.testing.host import FACTS, WEB, Host, web
+from segue.testing.host import FACTS, WEB, Host, has, web
 from segue.testing.shop import joined
 from segue_node_runner import news
 from segue_node_runner.core import NodeRunner
@@ -39,6 +40,37 @@ def test_what_is_assigned_is_started_once_and_its_start_is_said() -> None:
     assert host.wants(Start) == []
     [said] = host.done(took_s=0.25)
     assert (said.engine_id, said.took_s, said.adopted) == ("id-1", 0.25, False)
+
+
+def test_where_it_is_reached_is_said_with_its_start_and_again_when_that_changes() -> None:
+    host = Host()
+    host.order()
+    host.wants(Start)
+    here, there = Address("shop", "10.0.0.2", 24, "10.0.0.1"), Address("shop", "10.0.0.3", 24)
+    [said] = host.hear(news.StartDone(identity=web(), found=has(web(), addresses=[here])))
+    assert said.addresses == [here]
+    for address in (there, here, there):
+        host.at(10.0)
+        [again] = host.shows(has(web(), addresses=[address]))
+        assert isinstance(again, ContainerStarted)
+        assert (again.addresses, again.adopted) == ([address], True)
+    host.at(10.0)
+    assert host.shows(has(web(), addresses=[there])) == []
+
+
+def test_what_is_healthy_stays_so_when_its_addresses_are_said_again() -> None:
+    host = Host()
+    host.brought_up()
+    address = Address("shop", "10.0.0.2", 24, "10.0.0.1")
+    seen = has(web(), addresses=[address], health="healthy")
+    host.at(10.0)
+    moved, healthy = host.shows(seen)
+    assert isinstance(moved, ContainerStarted)
+    assert isinstance(healthy, ContainerHealthy)
+    host.at(10.0)
+    assert host.shows(has(web(), health="healthy"))[0].addresses == []
+    known = host.core.picture.container("shop", "web", 1, 1)
+    assert (known.phase, known.addresses) == ("healthy", [])
 
 
 def test_another_nodes_orders_are_nobodys_business_here() -> None:

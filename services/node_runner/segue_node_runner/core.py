@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 from segue.core import Core, Decision
-from segue.envelope import Cause, Record
+from segue.envelope import Record
 from segue.events import REGISTRY, Event, container, deploy, image, leader, subjects
 from segue.events.node import (
     Held,
@@ -45,6 +45,7 @@ from segue_node_runner.effects import (
 )
 from segue_node_runner.inventory import Found
 from segue_node_runner.labels import Identity
+from segue_node_runner.pulls import Pulls
 from segue_node_runner.strict import Strict
 from segue_node_runner.yard import Yard
 
@@ -85,9 +86,7 @@ class NodeRunner(Core):
         self.node, self.session, self.labels = node, session, labels or {}
         self.yard = Yard()
         self.strict = Strict(self.picture, node)
-        self._once: dict[str, Decision] = {}  # Facts that no picture holds, until in the log.
-        self._said_before = 0  # How many such facts there were.
-        self._pulled_bytes: dict[Identity, int] = {}  # What was said last of a pull.
+        self.pulls = Pulls(self.picture, node, session)
         self._has_joined = False
         self._usurper = ""
 
@@ -102,7 +101,7 @@ class NodeRunner(Core):
     def fold(self, record: Record) -> None:
         """Correct the picture; notice what concerns this runner itself."""
         super().fold(record)
-        self._once.pop(record.id, None)
+        self.pulls.said(record.id)
         event = record.event
         if isinstance(event, NodeJoined) and event.node == self.node:
             is_other = event.session != self.session
@@ -119,9 +118,9 @@ class NodeRunner(Core):
         if isinstance(said, news.Guard):
             self.strict.hear(said)
         elif isinstance(said, news.PullProgress):
-            self._say_pull(said)
+            self.pulls.comes_on(said)
         elif isinstance(said, news.StartDone):
-            self._say_pulled(said)
+            self.pulls.done(said)
 
     # What is owed.
 
@@ -156,7 +155,7 @@ class NodeRunner(Core):
         if not self.yard.listed:
             return
         yield from self._of_itself(me)
-        yield from self._once.values()
+        yield from self.pulls.owed()
         newest = self._newest()
         for ordered in list(self.picture.on_node.get(self.node, {}).values()):
             yield from self._compare(ordered, newest, now)
@@ -307,6 +306,8 @@ class NodeRunner(Core):
         yield from self.strict.mark(ordered, found)
         if found.ended:
             yield from self._say_end(ordered, identity, found)
+        elif found.runs and found.addresses != ordered.addresses:
+            yield says.readdressed(ordered, found)
         elif found.health == "healthy" and ordered.phase != "healthy":
             yield says.healthy(ordered)
         elif found.health == "unhealthy" and ordered.phase != "unhealthy":
@@ -356,43 +357,3 @@ class NodeRunner(Core):
                 yield RemoveApp(
                     cluster=self.picture.state.cluster, app=name, volumes=gone.with_volumes
                 )
-
-    # Facts that no picture holds.
-
-    def _say_once(self, event: Event, cause: Cause) -> None:
-        # The same may have been said of the same order before, by this run of the runner or an
-        # earlier one: the bus would drop the repeat, and this run would wait for ever to read it.
-        self._said_before += 1
-        decision = Decision(event, cause, key=f"{self.session} {self._said_before}")
-        self._once[decision.id] = decision
-
-    def _say_pull(self, said: news.PullProgress) -> None:
-        ordered = self.picture.container(*msgspec.structs.astuple(said.identity))
-        if ordered is None or said.done_bytes <= self._pulled_bytes.get(said.identity, -1):
-            return  # A pull that was begun again has said this before.
-        self._pulled_bytes[said.identity] = said.done_bytes
-        event = image.ImagePulling(
-            node=self.node,
-            image=said.image,
-            done_bytes=said.done_bytes,
-            total_bytes=said.total_bytes,
-        )
-        self._say_once(event, ordered.cause)
-
-    def _say_pulled(self, said: news.StartDone) -> None:
-        """Say once for all containers that waited for the same pull that the image is there."""
-        self._pulled_bytes.pop(said.identity, None)
-        ordered = self.picture.container(*msgspec.structs.astuple(said.identity))
-        spec = self.picture.spec(ordered) if ordered is not None else None
-        me = self.picture.nodes.get(self.node)
-        if ordered is None or spec is None or me is None or said.pulled_s <= 0:
-            return
-        said_now = [one.event for one in self._once.values()]
-        if any(isinstance(e, image.ImagePulled) and e.image == spec.image for e in said_now):
-            return
-        if spec.image in me.images and spec.pull != "always":
-            return
-        event = image.ImagePulled(
-            node=self.node, image=spec.image, digest=said.found.image, took_s=said.pulled_s
-        )
-        self._say_once(event, ordered.cause)

@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Any, Literal
 
 import msgspec
+from segue.events.container import Address
 
 from segue_node_runner import labels
 from segue_node_runner.labels import Identity
@@ -32,6 +33,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     output: str = ""  # What the last health check printed.
     started_at: float = 0.0
     finished_at: float = 0.0
+    addresses: list[Address] = []  # While it runs.
 
     @property
     def runs(self) -> bool:
@@ -80,7 +82,18 @@ def found(inspected: dict[str, Any]) -> Found | None:
         output=(probes[-1].get("Output") or "")[:OUTPUT_MOST],
         started_at=started_at,
         finished_at=finished_at if has_ended else 0.0,
+        addresses=_addresses(inspected.get("NetworkSettings") or {}),
     )
+
+
+def _addresses(settings: dict[str, Any]) -> list[Address]:
+    """Read where it is reached; a network without an address here is the host's or nobody's."""
+    networks = settings.get("Networks") or {}
+    return [
+        Address(name, there["IPAddress"], there["IPPrefixLen"], there.get("Gateway") or "")
+        for name, there in sorted(networks.items())
+        if there and there.get("IPAddress")
+    ]
 
 
 def _seconds(stamp: str) -> float:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from segue.core import Decision
 from segue.events.container import (
     ContainerFailed,
@@ -38,8 +39,16 @@ def started(ordered: Container, found: Found, done: StartDone | None) -> Decisio
         adopted=done is None or done.adopted,
         took_s=round(done.took_s, 4) if done else 0.0,
         pulled_s=round(done.pulled_s, 4) if done else 0.0,
+        addresses=found.addresses,
     )
     return Decision(event, ordered.cause, key=str(ordered.attempt))
+
+
+def readdressed(ordered: Container, found: Found) -> Decision:
+    """It runs on, at other addresses than were said."""
+    said = started(ordered, found, None)
+    where = " ".join(f"{one.network}={one.address}" for one in found.addresses)
+    return msgspec.structs.replace(said, key=f"{said.key} {where}")
 
 
 def start_failed(ordered: Container, failed: StartFailed) -> Decision:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from segue.events.container import Address
 
 from segue_node_runner import news
 from segue_node_runner.effects import Examine, List, Remove, Start, Stop
@@ -199,10 +200,16 @@ class SimulatedEngine:
             image=effect.runs.image,
             health="starting" if effect.runs.health else "",
             started_at=self.clock(),
+            addresses=self._addresses(effect),
         )
         self.changed()
         self._go_on(effect, identity)
         return True
+
+    def _addresses(self, effect: Start) -> list[Address]:
+        names = sorted(effect.spec.networks[key].name for key in effect.runs.networks)
+        host = f"{self._made >> 8 & 255}.{self._made & 255}"
+        return [Address(name, f"10.{n}.{host}", 16, f"10.{n}.0.1") for n, name in enumerate(names)]
 
     def _go_on(self, effect: Start, identity: Identity) -> None:
         if effect.runs.is_job:

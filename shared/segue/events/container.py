@@ -94,8 +94,20 @@ class ContainerUnplaceable(ContainerEvent, type="container.unplaceable"):
     refused: list[Refusal]
 
 
+class Address(msgspec.Struct, frozen=True):
+    """Where a container is reached on one of its node's networks, under the engine's name of it."""
+
+    network: str
+    address: str
+    prefix: int  # How many bits of the address are the network's.
+    gateway: str = ""  # The host's own address there; empty on an internal network.
+
+
 class ContainerStarted(NodeContainerEvent, type="container.started"):
-    """The engine runs it. The deployer counts it as up unless it has a health check."""
+    """The engine runs it. The deployer counts it as up unless it has a health check.
+
+    Said again when its addresses turn out to be others than were said.
+    """
 
     engine_id: str
     image: str = ""  # What really runs: a digest reference or an image id.
@@ -103,6 +115,7 @@ class ContainerStarted(NodeContainerEvent, type="container.started"):
     adopted: bool = False  # Found running after the runner's own restart or return.
     took_s: float = 0.0  # From the runner's reaction to the engine's word, pull included.
     pulled_s: float = 0.0
+    addresses: list[Address] = []  # By network; none with a network mode such as `host`.
 
 
 class ContainerHealthy(NodeContainerEvent, type="container.healthy"):

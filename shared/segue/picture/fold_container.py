@@ -160,10 +160,15 @@ def _move(picture: Indexed, record: Record, event: Any, phase: Phase) -> Contain
 
 
 def started(picture: Indexed, record: Record, event: ContainerStarted) -> None:
-    """Note that the engine runs it. Being adopted does not change since when."""
+    """Note that the engine runs it, and where. Being adopted does not change since when."""
+    known = picture.container(event.app, event.service, event.slot, event.attempt)
+    if known is not None and known.phase in UP and known.node == event.node:
+        known.addresses, known.cause = event.addresses, record.as_cause()
+        picture.touch(event.app, event.service, event.slot)
     container = _move(picture, record, event, "started")
     if container is not None:
         container.engine_id, container.image = event.engine_id, event.image
+        container.addresses = event.addresses
         container.started_at = container.started_at or record.time
         _progress(picture, container, record)
 

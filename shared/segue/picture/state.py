@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from segue.envelope import Cause
-from segue.events.container import Refusal
+from segue.events.container import Address, Refusal
 from segue.events.node import Blocker, Held, NodeJoined
 from segue.events.rebalance import Move
 from segue.spec import AppSpec, ServiceSpec
@@ -54,6 +54,7 @@ class Container(msgspec.Struct, omit_defaults=True):
     grace_s: float = 10.0
     engine_id: str = ""
     image: str = ""
+    addresses: list[Address] = []
     exit_code: int | None = None
     reason: str = ""
     message: str = ""
