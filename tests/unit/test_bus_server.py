@@ -60,9 +60,7 @@ def test_without_the_package_the_path_is_searched(
 @pytest.mark.parametrize("sync_always", [True, False])
 def test_the_server_understands_its_configuration(tmp_path: Path, *, sync_always: bool) -> None:
     store = tmp_path / 'a "quoted" name; with $signs'
-    config = ServerConfig(
-        store_dir=store, name="node-a", ports_dir=tmp_path, sync_always=sync_always
-    )
+    config = ServerConfig(store_dir=store, name="node-a", sync_always=sync_always)
     file = tmp_path / "server.conf"
     file.write_text(render(config))
     command: list[str | Path] = [find_server(), "-t", "-c", file]

@@ -6,6 +6,7 @@ import pathlib
 import socket
 
 import pytest
+from segue.testing.ports import free_port
 from segue_cli import embedded, logfile
 from segue_cli.datadir import DataDir
 from segue_cli.errors import FailedError
@@ -75,16 +76,16 @@ def test_a_complaint_is_put_into_words(line: str, words: str) -> None:
 
 
 def test_a_port_that_was_chosen_is_kept_and_a_taken_one_is_not_chosen(
-    tmp_path: pathlib.Path, free_tcp_port: int
+    tmp_path: pathlib.Path,
 ) -> None:
-    place = DataDir(tmp_path)
+    place, port = DataDir(tmp_path), free_port()
     place.bus.mkdir()
-    place.port.write_text(f"{free_tcp_port}\n")
-    assert embedded.choose_port(place) == free_tcp_port
-    with socket.create_server(("127.0.0.1", free_tcp_port)):
-        assert embedded.choose_port(place) != free_tcp_port
+    place.port.write_text(f"{port}\n")
+    assert embedded.choose_port(place) == port
+    with socket.create_server(("127.0.0.1", port)):
+        assert embedded.choose_port(place) != port
         with pytest.raises(FailedError, match="is taken by another program"):
-            embedded.choose_port(place, free_tcp_port)
+            embedded.choose_port(place, port)
 
 
 def test_the_log_never_gets_more_than_a_quarter_of_what_is_free(tmp_path: pathlib.Path) -> None:

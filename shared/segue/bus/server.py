@@ -28,7 +28,6 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     sync_always: bool = True  # False: acknowledged writes of up to 2 min die with the machine.
     file_bytes_max: int = 16 * 1024**3
     memory_bytes_max: int = 256 * 1024**2
-    ports_dir: Path | None = None  # Where the server writes the port it chose.
     extra: str = ""  # More lines in the server's own syntax.
 
 
@@ -67,10 +66,9 @@ def render(config: ServerConfig) -> str:
     quote = json.dumps  # The syntax takes JSON's strings as they are.
     sync = "\n  sync_interval: always" if config.sync_always else ""
     name = f"server_name: {quote(config.name)}\n" if config.name else ""
-    ports = f"ports_file_dir: {quote(str(config.ports_dir))}\n" if config.ports_dir else ""
     return f"""\
 listen: {quote(f"{config.host}:{config.port}")}
-{name}{ports}max_payload: 1048576
+{name}max_payload: 1048576
 ping_interval: "2s"
 ping_max: 2
 jetstream {{

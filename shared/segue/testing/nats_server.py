@@ -1,11 +1,9 @@
 """A real bus server of a test's own: started, stopped, killed, frozen and started again.
 
-It listens on a loopback port that the system chose and keeps it, with its store, over restarts.
+It listens on a loopback port of the test's own and keeps it, with its store, over restarts.
 Every process is ended by its own handle.
 """
 
-import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -16,18 +14,19 @@ from types import TracebackType
 from typing import Self
 
 from segue.bus.server import ServerConfig, find_server, render
+from segue.testing.ports import free_port
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 
 
 class NatsServer:
-    """`port` 0 takes any free one at the first start. `extra` is in the server's own syntax."""
+    """`port` 0 takes any free one. `extra` is in the server's own syntax."""
 
     def __init__(
         self, directory: Path, *, port: int = 0, sync_always: bool = False, extra: str = ""
     ) -> None:
         self.directory = directory
-        self.port = port
+        self.port = port or free_port()
         self.sync_always = sync_always
         self.extra = extra
         self.log = directory / "server.log"
@@ -67,9 +66,8 @@ class NatsServer:
         """Write the configuration; give its file."""
         config = ServerConfig(
             store_dir=self.directory / "store",
-            port=self.port or -1,
+            port=self.port,
             sync_always=self.sync_always,
-            ports_dir=self.directory,
             extra=self.extra,
         )
         file = self.directory / "server.conf"
@@ -135,17 +133,9 @@ class NatsServer:
             process.wait()
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait for its word, and for the port it chose, which it writes down in parallel."""
+        """Wait for its word."""
         deadline = time.monotonic() + START_TIMEOUT_S
-        while b"Server is ready" not in (log := self.log.read_bytes()) or not self._know_port():
+        while b"Server is ready" not in (log := self.log.read_bytes()):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the bus server did not start:\n{log.decode()}")
             time.sleep(0.002)
-
-    def _know_port(self) -> bool:
-        if not self.port:
-            file = self.directory / f"{find_server().name}_{self.pid}.ports"
-            with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-                url: str = json.loads(file.read_bytes())["nats"][0]
-                self.port = int(url.rsplit(":", 1)[1])
-        return self.port > 0

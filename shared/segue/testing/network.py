@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -27,6 +28,7 @@ HOSTS_MAX = 5
 _SITES = range(16)
 _OUTSIDE = 14  # The test's own place among the 14 addresses of a site.
 _ANY = 0
+_GONE_WITHIN_S = 30.0
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
 
@@ -81,8 +83,14 @@ class Network:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
             _ip(f"netns del {name}")
-        if pathlib.Path("/sys/class/net", self._outside).exists():
-            _ip(f"link del {self._outside}")
+        wire = pathlib.Path("/sys/class/net", self._outside)
+        with contextlib.suppress(subprocess.CalledProcessError):  # It goes with its other end.
+            if wire.exists():
+                _ip(f"link del {self._outside}")
+        end = time.monotonic() + _GONE_WITHIN_S
+        while wire.exists():
+            assert time.monotonic() < end, f"{self._outside} does not go"
+            time.sleep(0.01)
 
     def release(self) -> None:
         """Give the site to others."""
