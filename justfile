@@ -19,9 +19,9 @@ check: lint types imports
 test: check
     {{ run }} pytest -q -n auto -m "not hosts" tests/integration tests/e2e
 
-# Many hosts and a bus of three while they die, alone on the machine: their faults are judged by the clock.
+# Many hosts, a bus of three, and what is judged by the clock: one at a time, alone on the machine.
 hosts:
-    {{ run }} pytest -q -m hosts tests/e2e
+    {{ run }} pytest -q -m hosts tests/integration tests/e2e
 
 # Format, and make the changes that are safe.
 fix:

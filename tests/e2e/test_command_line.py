@@ -56,7 +56,7 @@ class Host:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=200,
             check=False,
         )
         assert done.returncode == code, f"{words}: {done.stdout}\n{done.stderr}"
@@ -81,7 +81,7 @@ class Host:
             if container["Labels"].get("segue.app") == "shop" and container["State"] == "running"
         )
 
-    def wait(self, what: Callable[[], bool], within_s: float = 30.0) -> None:
+    def wait(self, what: Callable[[], bool], within_s: float = 90.0) -> None:
         """Wait until something is so."""
         end = time.monotonic() + within_s
         while not what():

@@ -19,7 +19,7 @@ from segue.testing.engine import BUSYBOX
 from segue.testing.hosts import Host, Hosts
 from segue_cli.backup import backup, restore
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.hosts]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ async def bus(hosts: Hosts, tmp_path: pathlib.Path) -> AsyncIterator[Bus]:
 
 
 async def wait(bus: Bus, kind: type[Event]) -> Event:
-    with anyio.fail_after(60):
+    with anyio.fail_after(90):
         while True:
             try:
                 await bus.head()
@@ -132,7 +132,7 @@ async def test_three_control_hosts_are_one_bus_whose_log_comes_back_in_three_cop
     for line in (tmp_path / "host-1/etc/segue.env").read_text().splitlines():
         monkeypatch.setenv(*line.split("=", 1))
     async with await connect(settings(), name="test") as bus:
-        with anyio.fail_after(60):
+        with anyio.fail_after(90):
             await bus.set_up()
         assert (await bus.append([Message("node.lost.n", "before", b"x")])).kind == "stored"
         await backup(tmp_path / "log.zip")

@@ -51,7 +51,7 @@ async def heard(client: Client, subject: str, act: Any) -> dict[str, Any]:
     subscription = await client.subscribe(subject, cb=hear)
     await client.flush()
     await act()
-    event = await asyncio.wait_for(future, 30)
+    event = await asyncio.wait_for(future, 90)
     await subscription.unsubscribe()
     return event
 

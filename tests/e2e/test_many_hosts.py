@@ -60,7 +60,7 @@ async def test_a_deploy_survives_the_bus_server_that_leads_the_log(bed: Bed, how
     bed.servers.restore()
     bed.servers.current()
     asked: list[Record] = []
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         while len(asked) < 9:  # A server that thaws knows less at first.
             asked = [r for r in await bed.records() if isinstance(r.event, ContainerRequested)]
     assert len(asked) == 9, "what ran was left alone"

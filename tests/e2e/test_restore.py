@@ -46,7 +46,7 @@ def ids(segue: Cluster) -> dict[str, list[str]]:
 async def ended(segue: Cluster, name: str, instance: str) -> str:
     """Wait until a service has ended by itself; give what it said last."""
     service = segue[name, instance]
-    with anyio.fail_after(20):
+    with anyio.fail_after(90):
         while service.running:
             await anyio.sleep(0.05)
     return service.tail(1)

@@ -9,21 +9,21 @@ from typing import TypeVar
 
 import anyio
 import pytest
-from anyio.pytest_plugin import FreePortFactory
 from segue.bus import Bus, BusError, Plan, Settings, connect
 from segue.log import Fence, Message, Outcome, Stored
 from segue.testing.nats_server import NatsServer
+from segue.testing.ports import free_port
+
+pytestmark = pytest.mark.hosts
 
 T = TypeVar("T")
 ELECTED = "leader.elected.scheduler"
 
 
 @pytest.fixture
-async def trio(
-    tmp_path: Path, free_tcp_port_factory: FreePortFactory
-) -> AsyncIterator[tuple[list[NatsServer], Bus]]:
+async def trio(tmp_path: Path) -> AsyncIterator[tuple[list[NatsServer], Bus]]:
     """Three servers with one replicated log, and a connection to any of them."""
-    ports = [free_tcp_port_factory() for _ in range(3)]
+    ports = [free_port() for _ in range(3)]
     routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
     with ExitStack() as stack:
         servers = [
@@ -127,12 +127,12 @@ async def test_elections_and_decisions_hold_while_the_leading_server_dies(
         for name in ("a", "b", "c"):
             tasks.start_soon(cell.lead, name)
         await asyncio.sleep(1)
-        info = await bus._connection.query("$JS.API.STREAM.INFO.EVENTS", timeout_s=5)
+        info = await bus._connection.query("$JS.API.STREAM.INFO.EVENTS", timeout_s=60)
         assert b'"num_replicas":3' in info.data, "as many copies as there are servers"
         leading = info.data.partition(b'"leader":"n')[2][:1].decode()
         servers[int(leading)].restart(kill=True)
         before = len(cell.acknowledged)
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             while len(cell.acknowledged) < before + 200:
                 await asyncio.sleep(0.05)
         cell.done.set()

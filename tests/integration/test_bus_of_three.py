@@ -3,19 +3,19 @@
 import time
 from collections.abc import Iterator
 from contextlib import aclosing
-from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 from anyio.abc import TaskStatus
 from segue.bus import Bus, connect
+from segue.bus.follow import SILENCE_S
 from segue.bus.stream import Plan
 from segue.log import Message
 from segue.testing.hosts import Hosts
 from segue.testing.nats_cluster import NatsCluster
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.hosts]
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ async def test_no_try_to_write_takes_longer_than_it_may_while_a_leader_is_electe
             kind = (await bus.append([Message("load.x", "1", b"")], timeout_s=0.5)).kind
             took.append(time.monotonic() - begun)
         assert len(took) > 1, "there was an election"
-        assert max(took) < 3.0
+        assert max(took) < 4.5
         assert [message.sequence async for message in bus.read()] == [1]
 
 
@@ -66,41 +66,41 @@ def test_a_client_connects_to_the_server_on_its_own_host_as_long_as_that_lives(
 
 
 async def test_followers_do_not_notice_that_another_host_is_cut_off(servers: NatsCluster) -> None:
-    async def follow(bus: Bus, gaps: list[float], *, task_status: TaskStatus[None]) -> None:
-        seen_at: float | None = None
+    delays: list[float] = []
+    stored_at: dict[int, float] = {}
+
+    async def follow(bus: Bus, *, task_status: TaskStatus[None]) -> None:
         async with aclosing(bus.follow(0)) as stretches:
             async for stretch in stretches:
-                if seen_at is None:
+                if not stretch.messages:
                     task_status.started()
-                else:
-                    gaps.append(time.monotonic() - seen_at)
-                seen_at = time.monotonic()
-                if stretch.messages and stretch.messages[-1].data == b"last":
+                for message in stretch.messages:
+                    now = time.monotonic()
+                    delays.append(now - stored_at.get(message.sequence, now))
+                if stretch.upto == 40:
                     return
 
-    async def longest_gap() -> float:
-        gaps: list[float] = []
+    async def write() -> None:
         async with (
             await connect(servers.settings, name="test") as bus,
             anyio.create_task_group() as tasks,
         ):
             for _ in range(6):
-                await tasks.start(partial(follow, bus, gaps))
+                await tasks.start(follow, bus)
             servers[3].host.cut()
             for number in range(40):
-                data = b"last" if number == 39 else b""
-                await insist(bus, [Message("load.x", str(number), data)])
+                sequence = await insist(bus, [Message("load.x", str(number), b"")])
+                stored_at[sequence] = time.monotonic()
                 await anyio.sleep(0.1)
-        return max(gaps)
 
     async with await connect(servers.settings, name="test") as bus:
         await bus.set_up(Plan(bytes_max=10**8))
     await servers.lead(1)
     host = servers[2].host
-    gap = await anyio.to_thread.run_sync(
-        host.network.inside, host.number, lambda: anyio.run(longest_gap)
-    )
-    assert gap < 1.0
+    inside = host.network.inside
+    await anyio.to_thread.run_sync(inside, host.number, lambda: anyio.run(write))
+    assert len(delays) == 6 * 40
+    assert max(delays) < SILENCE_S, "nobody had to find out that he hears nothing any more"
 
 
 async def test_a_follower_is_not_told_that_it_has_all_by_a_server_that_lags(

@@ -12,7 +12,7 @@ from segue.testing.nats_server import NatsServer
 
 
 async def config(bus: Bus, stream: str = "EVENTS") -> dict[str, object]:
-    answer = await bus._connection.query(f"$JS.API.STREAM.INFO.{stream}", timeout_s=1)
+    answer = await bus._connection.query(f"$JS.API.STREAM.INFO.{stream}", timeout_s=30)
     found = msgspec.json.decode(answer.data)["config"]
     assert isinstance(found, dict)
     return found
@@ -20,7 +20,7 @@ async def config(bus: Bus, stream: str = "EVENTS") -> dict[str, object]:
 
 async def change(bus: Bus, **fields: object) -> None:
     body = msgspec.json.encode(await config(bus) | fields)
-    answer = await bus._connection.query("$JS.API.STREAM.UPDATE.EVENTS", body, timeout_s=1)
+    answer = await bus._connection.query("$JS.API.STREAM.UPDATE.EVENTS", body, timeout_s=30)
     assert b'"error"' not in answer.data, answer.data
 
 
@@ -93,7 +93,7 @@ async def test_a_log_larger_than_the_store_is_told_of(nats: NatsServer) -> None:
 async def test_a_stream_in_the_way_is_told_of(nats: NatsServer) -> None:
     async with await connect(Settings(url=nats.url), name="test") as bus:
         body = b'{"name":"OTHERS","subjects":["container.>"],"storage":"memory"}'
-        await bus._connection.query("$JS.API.STREAM.CREATE.OTHERS", body, timeout_s=1)
+        await bus._connection.query("$JS.API.STREAM.CREATE.OTHERS", body, timeout_s=30)
         with pytest.raises(BusSetupError, match="overlap"):
             await bus.set_up()
 

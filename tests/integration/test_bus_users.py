@@ -65,12 +65,12 @@ async def test_a_write_without_the_right_to_it_is_refused_at_once_and_says_so(
             await bus.set_up()
         async with await few(server) as bus:
             began = time.monotonic()
-            outcome = await bus.append([Message("load.high.shop", "1", b"")])
+            outcome = await bus.append([Message("load.high.shop", "1", b"")], timeout_s=100)
             assert outcome.kind == "invalid"
             assert 'Permissions Violation for Publish to "load.high.shop"' in outcome.reason
             with pytest.raises(BusRefusedError, match="Permissions Violation"):
-                await bus.ask("forbidden.question")
-            assert time.monotonic() - began < 1
+                await bus.ask("forbidden.question", timeout_s=100)
+            assert time.monotonic() - began < 30
             assert (await bus.append([Message("load.low.shop", "2", b"")])).kind == "stored"
             assert bus._connection.times_up == 1
 

@@ -146,7 +146,7 @@ async def test_a_deploy_that_fails_shows_the_last_words_of_what_failed(segue: Se
 async def test_a_deploy_that_takes_too_long_goes_on_and_says_what_is_missing(
     segue: Segue, cluster_of_two: Cluster
 ) -> None:
-    done = await segue("deploy", "late.yaml", "--timeout", "1s")
+    done = await segue("deploy", "late.yaml", "--timeout", "10s")
     assert done.returncode == 4, done
     assert "stuck.1: starting on node-" in done.stderr
     assert "behind.1: waits for stuck" in done.stderr
@@ -241,7 +241,7 @@ async def test_an_unanswered_request_is_told_to_wait_for_the_deployer(
     bus: Bus, nats: NatsServer, tmp_path: pathlib.Path
 ) -> None:
     env = environment(tmp_path, nats.url)
-    done = await command("cordon", "node-a", "--timeout", "4s", env=env)
+    done = await command("cordon", "node-a", "--timeout", "10s", env=env)
     assert done.returncode == 4
     said = done.stderr.splitlines()
     assert said[0] == "no answer yet; is a deployer running? (`segue doctor`)"

@@ -33,7 +33,7 @@ async def execute(
     """Run it with input from a pipe."""
     command = [sys.executable, "-m", "segue_cli", "exec", *asked]
     env = os.environ | {"NATS_URL": host.cluster.server.url}
-    with anyio.fail_after(30):
+    with anyio.fail_after(90):
         return await anyio.run_process(command, input=given, env=env, check=False)
 
 
@@ -77,7 +77,7 @@ async def test_what_follows_the_slot_is_the_commands_own(host: OneNode) -> None:
 async def test_a_program_that_reads_nothing_ends_without_its_input(host: OneNode) -> None:
     env = os.environ | {"NATS_URL": host.cluster.server.url}
     command = [sys.executable, "-m", "segue_cli", "exec", "-i", SLOT, "--", "sh", "-c", "exit 4"]
-    with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as yes, anyio.fail_after(20):
+    with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as yes, anyio.fail_after(90):
         done = await anyio.run_process(command, stdin=yes.stdout, env=env, check=False)
         yes.kill()
     assert done.returncode == 4
@@ -113,7 +113,7 @@ async def test_a_program_whose_asker_died_is_hung_up_on(host: OneNode) -> None:
         await process.stdin.send(b"half of it")
         assert await process.stdout.receive() == b"half of it"
         process.kill()
-    with anyio.fail_after(20):
+    with anyio.fail_after(90):
         while b"cat" in (await execute(host, SLOT, "ps")).stdout:
             await anyio.sleep(0.1)
 
@@ -126,9 +126,11 @@ async def test_a_terminal_is_the_programs_until_it_ends(host: OneNode) -> None:
         terminal.type("stty size\r")
         await terminal.shows("30 100")
         terminal.resize(40, 120)
-        await anyio.sleep(1)
-        terminal.type("stty size\r")
-        await terminal.shows("40 120")
+        with anyio.fail_after(90):
+            while "40 120" not in terminal.written:  # Nothing tells when it has come through.
+                terminal.type("stty size\r")
+                with anyio.move_on_after(1):
+                    await terminal.shows("40 120")
         terminal.type("sleep 1000\r")
         await anyio.sleep(0.5)
         terminal.type("\x03")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from segue.testing.engine import BUSYBOX, Engine
+from segue.testing.ports import free_port
 from segue_cli import processes
 from segue_cli.datadir import DataDir
 
@@ -44,7 +45,7 @@ class Home:
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=200,
             check=False,
         )
         assert done.returncode == code, f"{done.stdout}{done.stderr}"
@@ -72,10 +73,10 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: pathlib.Path, docker_engine: Engine, free_tcp_port: int) -> Iterator[Home]:
+def home(tmp_path: pathlib.Path, docker_engine: Engine) -> Iterator[Home]:
     """Give a host of one's own; whatever runs on it is ended afterwards."""
     (tmp_path / "compose.yaml").write_text(COMPOSE)
-    home = Home(tmp_path, docker_engine, free_tcp_port)
+    home = Home(tmp_path, docker_engine, free_port())
     yield home
     pid = home.place.holder()
     left = [*processes.load(home.place.children), *([processes.named("up", pid)] if pid else [])]

@@ -100,10 +100,13 @@ async def test_what_is_in_the_way_is_named_and_leaving_off_changes_nothing(
     command = [*COMMAND, "node", "drain", "node-a"]
     async with await anyio.open_process(command, env=env, stderr=None) as process:
         await cluster.wait_event(NodeDrainHeld, after=head, node="node-a")
-        await anyio.sleep(0.5)
-        process.send_signal(signal.SIGINT)
         assert process.stdout is not None
-        said = b"".join([piece async for piece in process.stdout]).decode()
+        said = ""
+        with anyio.fail_after(60):
+            while "nothing more can leave it now" not in said:
+                said += (await process.stdout.receive()).decode()
+        process.send_signal(signal.SIGINT)
+        said += b"".join([piece async for piece in process.stdout]).decode()
         assert await process.wait() == 130
     assert "nothing more can leave it now: 1 slot held" in said
     assert "shop/web." in said

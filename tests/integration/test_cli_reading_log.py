@@ -222,7 +222,7 @@ async def test_followed_events_come_as_they_happen(told: Stage, bus: Bus, nats: 
     async with await anyio.open_process(command) as process:
         assert process.stdout is not None
         lines = Lines(TextReceiveStream(process.stdout))
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             first = json.loads(await lines.next())
             failed = told.fail("shop/web.1")
             await told.publish(bus)

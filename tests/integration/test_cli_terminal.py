@@ -11,21 +11,22 @@ import pytest
 from segue.events.container import ContainerFailed
 from segue.events.leader import LeaderElected
 from segue.testing.cluster import CONTROL, running
+from segue.testing.ports import free_port
 from segue.testing.puppet_node import PuppetNode
 from segue.testing.terminal import Terminal
 from segue_cli import processes
 from segue_cli.datadir import DataDir
 
-WITHIN_S = 40.0
+WITHIN_S = 90.0
 LATE = 'services: {stuck: {image: "x:1", scale: 3}, fails: {image: "x:1"}}'
 
 
 @pytest.fixture
-def place(tmp_path: pathlib.Path, free_tcp_port: int) -> Iterator[DataDir]:
+def place(tmp_path: pathlib.Path) -> Iterator[DataDir]:
     """Give a data directory of one's own, nothing of which is left running."""
     place = DataDir(tmp_path / "data")
     place.bus.mkdir(parents=True)
-    place.port.write_text(str(free_tcp_port))
+    place.port.write_text(str(free_port()))
     yield place
     for process in processes.load(place.children):
         if process.alive:

@@ -29,12 +29,19 @@ async def nothing(digest: str) -> bytes:
 
 async def ended(engine: Engine, container: str) -> Found:
     """Look until the container has ended."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while True:
             found = await engine.find(container)
             assert found is not None
             if found.ended:
                 return found
+            await anyio.sleep(0.01)
+
+
+async def ready(engine: Engine) -> None:
+    """Wait until the program has said that it deals with signals."""
+    with anyio.fail_after(60):
+        while await streams.tail(engine.calls, "shop.web.1") != ["ready"]:
             await anyio.sleep(0.01)
 
 
@@ -80,8 +87,9 @@ async def test_a_start_goes_on_where_an_earlier_one_came_to(
 async def test_a_stopped_container_tells_its_exit_code_and_its_time(
     node_engine: Engine, order: Orders
 ) -> None:
-    trap = ["sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.02; done"]
+    trap = ["sh", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.02; done"]
     started = await node_engine.start(order(trap), nothing)
+    await ready(node_engine)
     stopped = await node_engine.stop(started.found.engine_id, 10)
     assert (stopped.exit_code, stopped.killed) == (3, False)
     assert stopped.ran_s > 0
@@ -90,8 +98,9 @@ async def test_a_stopped_container_tells_its_exit_code_and_its_time(
 async def test_a_container_that_ignores_its_stop_signal_is_killed(
     node_engine: Engine, order: Orders
 ) -> None:
-    deaf = ["sh", "-c", "trap '' TERM; while :; do sleep 0.02; done"]
+    deaf = ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.02; done"]
     started = await node_engine.start(order(deaf), nothing)
+    await ready(node_engine)
     stopped = await node_engine.stop(started.found.engine_id, 1)
     assert (stopped.exit_code, stopped.killed) == (137, True)
     again = await node_engine.stop(started.found.engine_id, 1)

@@ -9,8 +9,8 @@ import anyio
 import pytest
 from anyio.streams.memory import MemoryObjectReceiveStream
 from segue.spec import Health
+from segue.testing.engine import BUSYBOX, PrivateEngine
 from segue.testing.engine import Engine as RealEngine
-from segue.testing.engine import PrivateEngine
 from segue_node_runner.effects import Start
 from segue_node_runner.engine import Engine
 from segue_node_runner.errors import EngineError
@@ -28,14 +28,14 @@ async def nothing(digest: str) -> bytes:
 
 
 async def next_news(news: MemoryObjectReceiveStream[News]) -> News:
-    with anyio.fail_after(15):
+    with anyio.fail_after(60):
         return await news.receive()
 
 
 async def test_a_crash_is_told_with_everything_about_it(
     node_engine: Engine, order: Orders, cluster: str
 ) -> None:
-    crash = order(["sh", "-c", "echo oops >&2; sleep 0.1; exit 3"], attempt=4)
+    crash = order(["sh", "-c", "echo oops >&2; sleep 1; exit 3"], attempt=4)
     async with watched(node_engine, cluster) as news:
         assert await next_news(news) == Resync()
         started = await node_engine.start(crash, nothing)
@@ -44,7 +44,7 @@ async def test_a_crash_is_told_with_everything_about_it(
         assert isinstance(died, Died)
         assert died.identity == crash.identity
         assert (died.exit_code, died.oom, died.logs) == (3, False, ["oops"])
-        assert 0.05 < died.ran_s < 5  # The engine notes the start a little late.
+        assert 0 < died.ran_s < 60  # The engine notes the start a little late.
         await node_engine.remove(started.found.engine_id)
         assert isinstance(await next_news(news), Gone)
 
@@ -70,8 +70,8 @@ async def test_health_is_told_when_it_changes(
 ) -> None:
     check = Health(
         test=["CMD-SHELL", "test -e /tmp/well || { echo not well; exit 1; }"],
-        interval_s=0.2,
-        timeout_s=5.0,
+        interval_s=1.0,
+        timeout_s=30.0,
         retries=2,
     )
     script = "touch /tmp/well; sleep 1000"
@@ -87,7 +87,8 @@ async def test_health_is_told_when_it_changes(
         docker_engine.ask("POST", f"/exec/{made['Id']}/start", {"Detach": True})
         ill = await next_news(news)
         assert isinstance(ill, HealthChanged)
-        assert (ill.healthy, ill.streak, ill.output.strip()) == (False, 2, "not well")
+        assert (ill.healthy, ill.output.strip()) == (False, "not well")
+        assert ill.streak >= 2, "it may have failed again before it was looked at"
 
 
 async def test_a_container_removed_by_force_is_told_dead_and_then_gone(
@@ -145,7 +146,7 @@ async def test_a_death_while_the_engine_is_away_is_found_afterwards(
     faulty_engine.kill()
     os.kill(before.found.pid, signal.SIGKILL)
     await anyio.to_thread.run_sync(faulty_engine.start)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while not (found := (await node_engine.list_ours(cluster))[0]).ended:
             await anyio.sleep(0.02)
     assert found.exit_code == 137
@@ -160,7 +161,7 @@ async def test_a_frozen_containerd_is_found_out_although_the_engine_answers(
 ) -> None:
     await node_engine.start(order(), nothing)
     faulty_engine.freeze("containerd")
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         found = await condition(node_engine.calls, cluster)
     assert found.state == "frozen"
     assert docker_engine.ask("GET", "/_ping") == b"OK"
@@ -171,7 +172,7 @@ async def test_a_frozen_engine_is_told_from_one_that_is_away(
 ) -> None:
     await node_engine.start(order(), nothing)
     faulty_engine.freeze()
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         assert (await condition(node_engine.calls, cluster)).state == "frozen"
         with pytest.raises(EngineError) as refused:
             await node_engine.find("shop.web.1")
@@ -181,18 +182,20 @@ async def test_a_frozen_engine_is_told_from_one_that_is_away(
 async def test_a_start_without_an_answer_may_have_worked_and_is_not_made_twice(
     faulty_engine: PrivateEngine, order: Orders, cluster: str, tmp_path: pathlib.Path
 ) -> None:
+    patient = Engine(faulty_engine.url, runtime=tmp_path)
+    await patient.start(order(slot=2), nothing)
     hasty = Engine(faulty_engine.url, runtime=tmp_path, limits=Limits(start_s=0.5))
-    await hasty.start(order(slot=2), nothing)  # Everything the start needs is known and there.
+    await hasty.images.ready(BUSYBOX)  # Everything the start needs is known and there.
     faulty_engine.freeze("containerd")
     with pytest.raises(EngineError) as unknown:
         await hasty.start(order(), nothing)
     assert (unknown.value.kind, unknown.value.step) == ("timeout", "start")
     faulty_engine.thaw()
-    async with watched(hasty, cluster) as news:
+    async with watched(patient, cluster) as news:
         await next_news(news)
-        started = await hasty.start(order(), nothing)
+        started = await patient.start(order(), nothing)
     assert started.found.runs
-    names = [one.name for one in await hasty.list_ours(cluster)]
+    names = [one.name for one in await patient.list_ours(cluster)]
     assert names == ["shop.web.1", "shop.web.2"]
 
 
@@ -203,7 +206,7 @@ async def test_a_dead_containerd_is_found_out(
     faulty_engine.kill("containerd")
     assert (await condition(node_engine.calls, cluster)).state == "frozen"
     faulty_engine.start_containerd()
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while (await condition(node_engine.calls, cluster)).state != "well":
             await anyio.sleep(0.05)
     assert (await node_engine.start(order(), nothing)).found.runs

@@ -1,13 +1,13 @@
 """What a container finds around it on a real engine: names, ports, data, secrets, folders."""
 
 import pathlib
-import socket
 from collections.abc import Callable
 
 import anyio
 import pytest
 from segue.spec import FileRef, FileSpec, Mount, NetworkRef, NetworkSpec, Port, VolumeSpec
 from segue.testing.engine import Engine as RealEngine
+from segue.testing.ports import free_port
 from segue_node_runner import streams
 from segue_node_runner.effects import Start
 from segue_node_runner.engine import Engine
@@ -49,7 +49,7 @@ async def test_containers_of_an_app_find_each_other_by_name(
             tasks.start_soon(node_engine.start, each, nothing)
     for container, name in (("shop.job.1", "web"), ("shop.inner.1", "site")):
         fetch = f"until wget -qO- http://{name}:8080; do sleep 0.05; done"
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             assert await said(node_engine, container, "sh", "-c", fetch) == "hello"
 
 
@@ -104,12 +104,10 @@ async def test_a_network_that_was_removed_is_made_again(
 async def test_a_port_of_the_host_leads_to_the_container(
     node_engine: Engine, order: Orders
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number = free.getsockname()[1]
+    number = free_port()
     ports = [Port(target=8080, published=number, mode="host", host_ip="127.0.0.1")]
     started = await node_engine.start(order(["sh", "-c", SERVE], ports=ports), nothing)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while True:
             async with await anyio.connect_tcp("127.0.0.1", number) as line:
                 await line.send(b"GET / HTTP/1.0\r\n\r\n")
@@ -144,13 +142,16 @@ async def test_data_in_a_volume_outlive_the_container(
 async def test_a_container_takes_its_anonymous_volumes_with_it(
     node_engine: Engine, order: Orders, docker_engine: RealEngine
 ) -> None:
-    before = len(docker_engine.ask("GET", "/volumes")["Volumes"] or [])
+    def volumes() -> set[str]:
+        return {one["Name"] for one in docker_engine.ask("GET", "/volumes")["Volumes"] or []}
+
+    before = volumes()
     runs = {"mounts": [Mount(kind="volume", target="/scratch")]}
     started = await node_engine.start(order(**runs), nothing)
-    assert len(docker_engine.ask("GET", "/volumes")["Volumes"]) == before + 1
+    assert len(volumes() - before) == 1
     await node_engine.stop(started.found.engine_id, 0)
     await node_engine.remove(started.found.engine_id)
-    assert len(docker_engine.ask("GET", "/volumes")["Volumes"] or []) == before
+    assert volumes() - before == set()
 
 
 async def test_secrets_and_configs_are_files_that_only_their_owner_reads(

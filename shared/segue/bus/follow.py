@@ -36,6 +36,7 @@ HEARTBEAT_S = 0.5
 SILENCE_S = 1.6  # Three heartbeats and a little.
 STRETCH_MAX = 500
 RETRY_S, DOUBTS_MAX = 0.25, 5
+FORGOTTEN_AFTER_S = 5  # By the server, if nobody listens any more.
 CREATE_S = 2.0  # The servers may have given it to one that is dead: it is to be tried again soon.
 NEARBY_TRIES = 16  # Any of three is as likely: not one follower in 400 ends elsewhere.
 _NANOSECONDS = 1_000_000_000
@@ -87,7 +88,7 @@ class Consumer:
             "replay_policy": "instant",
             "flow_control": True,
             "idle_heartbeat": int(HEARTBEAT_S * _NANOSECONDS),
-            "inactive_threshold": 5 * _NANOSECONDS,
+            "inactive_threshold": FORGOTTEN_AFTER_S * _NANOSECONDS,
             "num_replicas": 1,
             "mem_storage": True,
         }

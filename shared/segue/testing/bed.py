@@ -1,9 +1,10 @@
-"""A whole Segue on many hosts: three bus servers, two of each control service, a runner on each.
+"""A whole Segue on many hosts: three bus servers, two of each control service, runners, fencers.
 
 `hosts` and `servers` are shared by the tests of a module; a `Bed` is one Segue on them with a log
 of its own. What runs is told from the kernel's tables, so that no engine has to answer.
 """
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,10 +13,10 @@ import anyio
 
 from segue.bus import Bus, Plan, connect
 from segue.events.node import NodeJoined
-from segue.log import Message
 from segue.testing.cluster import CONTROL, Cluster, Service
 from segue.testing.hosts import Host, Hosts
 from segue.testing.nats_cluster import NatsCluster
+from segue.testing.process import Process
 
 LOG_BYTES_MAX = 1 << 30
 
@@ -27,6 +28,7 @@ class Bed(Cluster):
         super().__init__(folder, servers.servers[0], bus)
         self.hosts, self.servers = hosts, servers
         self.homes: dict[tuple[str, str], Host] = {}
+        self.fencers: dict[Host, Process] = {}
 
     def start(
         self, name: str, instance: str = "a", *extra: str, host: Host | None = None
@@ -58,14 +60,17 @@ class Bed(Cluster):
             for instance, number in instances.items():
                 self.start(name, instance, host=self.hosts[number])
 
-    def start_runners(self) -> None:
-        """Start a node runner on each host; the node is called as the host."""
+    def start_runners(self, *more: str) -> None:
+        """Start a fencer and a node runner on each host; the node is called as the host."""
         for host in self.hosts:
             self.engines[host.name] = host.engine
-            for folder in ("state", "run"):
-                (host.folder / folder).mkdir(exist_ok=True)
-            words = ["--node", host.name, "--docker", host.engine.url]
-            words += ["--state", str(host.folder / "state"), "--runtime", str(host.folder / "run")]
+            folders = {name: str(host.folder / name) for name in ("state", "run", "fence")}
+            for folder in folders.values():
+                Path(folder).mkdir(exist_ok=True)
+            command = [sys.executable, "-m", "segue_fencer", "--folder", folders["fence"]]
+            self.fencers[host] = host.run("fencer", command)
+            words = ["--node", host.name, "--docker", host.engine.url, "--fence", folders["fence"]]
+            words += ["--state", folders["state"], "--runtime", folders["run"], *more]
             self.start("node_runner", host.name, *words, host=host)
 
     def running(self, app: str = "shop") -> dict[str, list[str]]:
@@ -77,14 +82,6 @@ class Bed(Cluster):
                     slot = f"{one.labels['segue.service']}.{one.labels['segue.slot']}"
                     found.setdefault(slot, []).append(host.name)
         return found
-
-    async def insist(self, message: Message, within_s: float = 60.0) -> int:
-        """Store a message as any program must while the bus elects: again, with the same id."""
-        with anyio.fail_after(within_s):
-            while (outcome := await self.bus.append([message], timeout_s=2)).kind == "unknown":
-                await anyio.sleep(0.05)
-        assert outcome.kind == "stored", outcome
-        return outcome.sequence
 
     async def joined(self, after: int = 0) -> None:
         """Wait until the runner of every host has said that it is there."""
@@ -99,6 +96,9 @@ class Bed(Cluster):
         await self.bus.close()
         for key, service in self.services.items():
             self.homes[key].units.remove(service)
+        for host, fencer in self.fencers.items():
+            await anyio.to_thread.run_sync(fencer.stop)
+            host.units.remove(fencer)
         await anyio.to_thread.run_sync(self.hosts.clear)
 
 

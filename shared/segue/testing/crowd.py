@@ -2,8 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import anyio
 
@@ -18,9 +18,11 @@ from segue.testing.hosts import Host
 SERVICE = {"image": BUSYBOX, "command": ["sleep", "100000"], "network_mode": "none"}
 
 
-def crowd(replicas: int, name: str = "1", app: str = "shop") -> Message:
-    """Ask for an app whose service `web` has so many replicas."""
-    compose = {"services": {"web": {**SERVICE, "deploy": {"replicas": replicas}}}}
+def crowd(
+    replicas: int, name: str = "1", app: str = "shop", more: Mapping[str, Any] | None = None
+) -> Message:
+    """Ask for an app whose service `web` has so many replicas, and what more it is given."""
+    compose = {"services": {"web": {**SERVICE, "deploy": {"replicas": replicas}, **(more or {})}}}
     return Message(f"deploy.requested.{app}", f"deploy-{app}-{name}", bare(compose))
 
 
@@ -70,7 +72,7 @@ async def lose(bed: Bed, host: Host, replicas: int, within_s: float = 60.0) -> L
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(hear)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while not beat_at:
                 await anyio.sleep(0.01)
         head = await bed.head()

@@ -48,7 +48,7 @@ class Engine:
         path: str,
         body: object = None,
         *,
-        timeout_s: float = 30.0,
+        timeout_s: float = 60.0,
         headers: Mapping[str, str] | None = None,
         **query: object,
     ) -> Any:
@@ -242,7 +242,7 @@ class PrivateEngine(Engine):
         self._processes[name] = child
         (self.root / f"{name}.process").write_text(f"{child.pid} {start_time(child.pid)}")
 
-    def _await(self, ready: Any, limit_s: float = 30.0) -> None:
+    def _await(self, ready: Any, limit_s: float = 60.0) -> None:
         end = time.monotonic() + limit_s
         while True:
             try:

@@ -30,7 +30,7 @@ _BIRTH = (
     'echo $$ >"$1"; net=$2; shift 2; echo -10 2>/dev/null >/proc/$$/autogroup || :; '
     'exec nsenter --net="$net" -- "$@"'
 )
-_FROZEN_WITHIN_S = 5.0
+_FROZEN_WITHIN_S = 60.0
 
 
 class Unit(Protocol):

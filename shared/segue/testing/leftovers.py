@@ -15,7 +15,7 @@ import subprocess
 import time
 
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
-_GONE_WITHIN_S = 2.0
+_GONE_WITHIN_S = 30.0
 
 
 def start_time(pid: int) -> str:
@@ -104,7 +104,7 @@ def _lines(file: pathlib.Path) -> list[str]:
         return []
 
 
-def _kill(pids: list[int], limit_s: float = 5.0) -> None:
+def _kill(pids: list[int], limit_s: float = 30.0) -> None:
     """Kill, and wait until they are gone: what they hold is removed next."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):

@@ -10,6 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -19,6 +20,7 @@ import anyio
 from segue.bus import BusError, BusRefusedError, Settings, settings
 from segue.bus.connection import Connection
 from segue.bus.jetstream import EVENTS, NO_STREAM, Answer, call
+from segue.bus.leases import LEASES
 from segue.bus.stream import BUCKETS
 from segue.testing import certificates
 from segue.testing.hosts import Host
@@ -160,11 +162,11 @@ class NatsCluster:
                 server.kill()  # It may have been ended with its host.
                 server.start()
 
-    def formed(self, within_s: float = 20.0) -> None:
+    def formed(self, within_s: float = 60.0) -> None:
         """Wait until the servers have a leader among themselves that has heard of all."""
         _until(self._is_formed, within_s, "the servers have not formed a cluster")
 
-    def leader(self, stream: str = EVENTS, within_s: float = 20.0) -> HostedServer:
+    def leader(self, stream: str = EVENTS, within_s: float = 60.0) -> HostedServer:
         """Give the server that leads a stream, as most servers have it."""
         return _until(lambda: self._elected(stream), within_s, f"nobody leads {stream}")
 
@@ -173,7 +175,7 @@ class NatsCluster:
         leader = self.leader(stream)
         return [server for server in self.servers if server is not leader]
 
-    def current(self, stream: str = EVENTS, within_s: float = 30.0) -> None:
+    def current(self, stream: str = EVENTS, within_s: float = 60.0) -> None:
         """Wait until every server's copy of a stream is complete."""
         _until(lambda: self._is_current(stream), within_s, f"a copy of {stream} lags behind")
 
@@ -183,13 +185,14 @@ class NatsCluster:
         connection = await Connection.open(self.settings, name="test")
         try:
             while await anyio.to_thread.run_sync(self.leader, stream) is not self[number]:
-                await call(connection, f"STREAM.LEADER.STEPDOWN.{stream}", body, Answer)
+                with suppress(BusError):  # Perhaps an election is under way.
+                    await call(connection, f"STREAM.LEADER.STEPDOWN.{stream}", body, Answer)
         finally:
             await connection.close()
 
     @staticmethod
     async def _delete(connection: Connection, stream: str) -> None:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             while True:
                 try:
                     await call(connection, f"STREAM.DELETE.{stream}", None, Answer)
@@ -205,10 +208,10 @@ class NatsCluster:
                     return
 
     async def forget(self) -> None:
-        """Delete the log and the buckets: the next test begins anew."""
+        """Delete the log, the buckets and the leases: the next test begins anew."""
         connection = await Connection.open(self.settings, name="test")
         try:
-            for name in (EVENTS, *(f"OBJ_{bucket}" for bucket in BUCKETS)):
+            for name in (EVENTS, LEASES, *(f"OBJ_{bucket}" for bucket in BUCKETS)):
                 await self._delete(connection, name)
         finally:
             await connection.close()

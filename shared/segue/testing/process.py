@@ -10,7 +10,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
-STOP_WITHIN_S = 10.0
+STOP_WITHIN_S = 60.0
 
 
 class Process:

@@ -16,7 +16,7 @@ import anyio
 # Of its own session, as each window has it: so it hears of sizes.
 COMMAND = ["setsid", "--ctty", sys.executable, "-m", "segue_cli"]
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-WITHIN_S = 40.0
+WITHIN_S = 90.0
 
 
 class Terminal:
