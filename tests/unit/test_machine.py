@@ -192,6 +192,31 @@ def test_a_write_without_an_answer_is_repeated_with_the_same_ids_and_stored_once
     assert machine.repeats == 0
 
 
+class Stubborn(Echo):
+    """Owes for ever what it owed once, and wants to be asked again at once."""
+
+    def decide(self, now: float) -> list[Decision]:
+        self.wake_at = now
+        return [Decision(RemovalRejected(app="shop", problems=[]), None)]
+
+
+def test_a_core_that_owes_what_the_log_holds_is_not_asked_again_and_again() -> None:
+    stage = Stage("a")
+    machine = Machine(Stubborn(), instance="a", session="run-a", note=stage.notes.append)
+    machine.connected(stage.log.head(stage.now + 1000), stage.now)
+    stage.machines["a"] = machine
+    stage.settle("a")
+    assert stage.subjects() == ["leader.elected.echo", "removal.rejected.shop"]
+    for _ in range(10):
+        stage.settle("a")
+    assert machine.repeats == 1
+    assert machine.wake_at is not None
+    assert machine.wake_at > stage.now
+    stage.now += 2
+    stage.settle("a")
+    assert machine.repeats == 2
+
+
 def test_what_the_log_shows_needs_no_answer() -> None:
     stage = Stage("a")
     stage.settle("a")

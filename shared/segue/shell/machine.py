@@ -140,9 +140,10 @@ class Machine:
         state = self.core.picture.state
         if batch and batch[-1].sequence == state.sequence:
             self.mark = batch[-1].mark
-        if batch and self.offset_s is not None:
-            self.offset_s = max(self.offset_s, batch[-1].time - now)
-        self._hold_until = 0.0
+        if batch:
+            self._hold_until = 0.0
+            if self.offset_s is not None:
+                self.offset_s = max(self.offset_s, batch[-1].time - now)
 
     def passed(self, sequence: int) -> None:
         """Know that the log holds nothing more for this follower up to `sequence`."""
@@ -288,6 +289,7 @@ class Machine:
                 break  # A core that acts never owes as much.
             elif owed.id in self._settled:
                 self.repeats += 1
+                self._hold_until = now + RETRY_MOST_S  # It may want to be asked again at once.
                 text = "decided again what the log already holds"
                 self.note(Note("error", text, {"event": owed.event.subject, "id": owed.id}))
             else:
