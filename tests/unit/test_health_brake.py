@@ -2,7 +2,7 @@
 
 import pytest
 from segue.events import Event
-from segue.events.node import NodeLossHeld, NodeLost
+from segue.events.node import NodeLossHeld, NodeLost, NodeRemoved
 from segue.testing.ward import Ward
 
 
@@ -90,6 +90,18 @@ def test_a_second_wave_within_a_minute_is_held_too() -> None:
     assert lost(ward.beat("bcde", for_s=10)) == ["a"]
     said = ward.beat("cde", for_s=10)
     assert (lost(said), held(said)) == ([], [(["b"], 5)])
+
+
+def test_the_same_are_said_to_be_held_again_when_another_one_is_forgotten() -> None:
+    """Under the id it had the first time the bus would drop it, and it would be owed for ever."""
+    ward = Ward("abcd")
+    ward.say(NodeLost(node="d", silent_s=3))
+    assert held(ward.beat("bc", for_s=4)) == [(["a"], 4)]
+    assert held(ward.beat("c", for_s=4)) == [(["a", "b"], 4)]
+    ward.say(NodeRemoved(node="b"))
+    assert held(ward.beat("c", for_s=1)) == [(["a"], 3)]
+    ids = [record.id for record in ward.log if isinstance(record.event, NodeLossHeld)]
+    assert len(set(ids)) == len(ids) == 3
 
 
 def test_another_leader_goes_on_where_the_first_one_was() -> None:

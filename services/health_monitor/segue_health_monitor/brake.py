@@ -72,4 +72,6 @@ def _told(picture: Picture, nodes: list[str], of: int) -> list[Decision]:
         return []
     event = NodeLossHeld(nodes=nodes, of=of, words=_WORDS if nodes else "")
     newest = max(picture.nodes.values(), key=lambda node: node.changed_at, default=None)
-    return [Decision(event, newest.cause if newest else None, key=" ".join(nodes))]
+    cause = newest.cause if newest else None
+    # The same nodes may be held again for the same cause: when one that was held too was forgotten.
+    return [Decision(event, cause, unique=f"after {picture.state.losses_told}")]

@@ -139,7 +139,7 @@ def loss_held(picture: Indexed, record: Record, event: NodeLossHeld) -> None:
     state = picture.state
     if not (state.losses_held and event.nodes):
         state.losses_held_since = record.time if event.nodes else 0.0
-    state.losses_held = event.nodes
+    state.losses_held, state.losses_told = event.nodes, record.sequence
 
 
 def returned(picture: Indexed, record: Record, event: NodeReturned) -> None:

@@ -253,4 +253,5 @@ class State(msgspec.Struct, omit_defaults=True):
     plan: Plan | None = None
     losses_held: list[str] = []  # Silent nodes that are not given up: too many at once …
     losses_held_since: float = 0.0  # … since then.
+    losses_told: int = 0  # Sequence of the newest word on that.
     strangers: dict[str, dict[str, Held]] = {}  # By slot and node: what the log does not know.
