@@ -68,8 +68,10 @@ class Watch:
 
 def decide(picture: Picture, heard: LeasesHeard) -> Iterator[Decision]:
     """Say of which lost nodes the lease is over, where something waits for that."""
-    for name, node in sorted(picture.nodes.items()):
-        if node.phase != "lost" or node.lease_over or not heard.over(name):
+    lost = [one for one in picture.nodes.values() if one.phase == "lost" and not one.lease_over]
+    for node in sorted(lost, key=lambda one: one.name):
+        name = node.name
+        if not heard.over(name):
             continue
         there = picture.on_node.get(name, {}).values()
         if any(picture.is_strict(container) and not container.fenced for container in there):

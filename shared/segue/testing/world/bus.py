@@ -135,6 +135,11 @@ class SimBus:
         client.online(head)
         self._schedule(name)
 
+    def asked_head(self, client: Client) -> Head | None:
+        """Say where the log ends, if a process can ask and is told."""
+        unheard = self.electing or client.name in self.stale or not self.reaches(client.host)
+        return None if unheard else self.log.head(self.time)
+
     def set_cut(self, host: str, *, cut: bool, way: Way = "both") -> None:
         """Cut or mend a host's wire. The servers' and clients' pings notice after a while.
 

@@ -45,6 +45,7 @@ class Host:
         self.leases, self.sheet, self.fences, self.margin_s = leases, Sheet(), True, 0.0
         self._holder: Holder | None = None
         self._guard = news.Guard()
+        self._guarded: tuple[int, str, tuple[str, ...]] = (0, "", ())  # What it was made of.
         self.before: Callable[[Host, Any], None] = lambda _, __: None
         self.engine = SimulatedEngine(sim.at, sim.random, manner, lambda: EPOCH_S + sim.now)
         self._sessions = 0
@@ -74,7 +75,7 @@ class Host:
     def begin(self) -> None:
         """Tell a fresh runner what its engine is; it goes on with the lease of the one before."""
         self.runner.hear(self.engine.facts())
-        self._holder, self._guard = None, news.Guard()
+        self._holder, self._guard, self._guarded = None, news.Guard(), (0, "", ())
 
     def _perform(self, process: Process, effect: Any) -> None:
         if isinstance(effect, GiveWay):
@@ -126,6 +127,9 @@ class Host:
             self.leases.ask(self.name, act, lambda found: self._answered(run, act, found))
         missing = holder.missing(now, GONE_S)
         lease = 0 if missing else holder.held(now)
+        if self._guarded == (lease, missing, holder.sheet.containers):
+            return
+        self._guarded = lease, missing, holder.sheet.containers
         guard = news.Guard(lease, missing, frozenset(holder.sheet.containers))
         if guard != self._guard:
             self._guard = guard

@@ -116,6 +116,7 @@ class Ear:
     def __init__(self, leases: SimLeases, process: Process) -> None:
         self.leases, self.process, self.sim = leases, process, leases.sim
         self._run = -1
+        self._wake_at: float | None = None
         self._due = False
         process.at_change = self.changed
         leases.ears.append(self)
@@ -125,6 +126,7 @@ class Ear:
         """Begin anew: the connection came or went."""
         if self._run != self.process.run:
             self._run, self._watch, self._told = self.process.run, Watch(), LeasesHeard()
+            self._wake_at = None
         self._position = len(self.leases.told)
         news: list[News] = [Void()]
         if up:
@@ -168,6 +170,13 @@ class Ear:
         if heard != self._told:
             self._told = heard
             self.process.hear(heard)
-        if self._watch.wake_at is not None:
-            wait_s = (self._watch.wake_at - self.process.clock) / self.process.rate
-            self.sim.at(max(wait_s, 0.001), self._tell, run)
+        wake_at = self._watch.wake_at
+        if wake_at is not None and wake_at != self._wake_at:
+            self._wake_at = wake_at
+            wait_s = (wake_at - self.process.clock) / self.process.rate
+            self.sim.at(max(wait_s, 0.001), self._wake, run, wake_at)
+
+    def _wake(self, run: int, wake_at: float) -> None:
+        if run == self._run and wake_at == self._wake_at:
+            self._wake_at = None
+            self._tell(run)

@@ -18,6 +18,7 @@ from segue.shell.machine import Machine
 from segue.testing.world.bus import SimBus
 from segue.testing.world.sim import Sim
 
+CLOCK_SET_EVERY_S = 30.0  # As the pump does.
 _BEAT = msgspec.json.Decoder(Beat)
 
 
@@ -102,6 +103,7 @@ class Process:
             self.machine.restore(self.bus.snapshots[max(self.bus.snapshots)], self.bus.log.cluster)
         self._waiting, self._wake_at, self._has_followed = [], None, False
         self._beats = f"beat.{self.core.service}."
+        self.sim.at(CLOCK_SET_EVERY_S, self._set_clock, self.run)
         self.bus.join(self)
 
     def kill(self) -> None:
@@ -144,6 +146,14 @@ class Process:
         self._has_followed = True
         self.at_change(up=True)
         self.pump()
+
+    def _set_clock(self, run: int) -> None:
+        if run != self.run or not self.alive:
+            return
+        self.sim.at(CLOCK_SET_EVERY_S, self._set_clock, run)
+        head = self.bus.asked_head(self)
+        if head is not None and not self.frozen and self.machine.caught_up:
+            self.machine.connected(head, self.clock)
 
     def offline(self) -> None:
         """The bus is away."""
