@@ -93,6 +93,10 @@ host-loss rounds="10":
 adoption kills="50":
     SEGUE_KILLS={{ kills }} {{ run }} pytest -q -s tests/e2e/test_adoption.py
 
+# Cut off, freeze and kill what keeps slots that may run only once: four faults, ten times each.
+strict rounds="10" seed="1":
+    SEGUE_ROUNDS={{ rounds }} SEGUE_SEED={{ seed }} {{ run }} pytest -q -s tests/e2e/test_strict.py
+
 # Play one simulated cluster again: `just replay 17`.
 replay seed *args:
     {{ run }} python -m segue.testing.world --seed {{ seed }} {{ args }}
