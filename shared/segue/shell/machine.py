@@ -140,10 +140,9 @@ class Machine:
         state = self.core.picture.state
         if batch and batch[-1].sequence == state.sequence:
             self.mark = batch[-1].mark
-        if batch:
-            self._hold_until = 0.0
-            if self.offset_s is not None:
-                self.offset_s = max(self.offset_s, batch[-1].time - now)
+        if batch and self.offset_s is not None:
+            self.offset_s = max(self.offset_s, batch[-1].time - now)
+        self._hold_until = 0.0 if batch else self._hold_until
 
     def passed(self, sequence: int) -> None:
         """Know that the log holds nothing more for this follower up to `sequence`."""
