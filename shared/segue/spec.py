@@ -113,6 +113,7 @@ class ServiceSpec(Spec, frozen=True):
     placement: Placement = Placement()
     resources: Resources = Resources()
     ports: list[Port] = []
+    expose: list[int] = []  # TCP ports that it listens on for other services.
     mounts: list[Mount] = []
     secrets: list[FileRef] = []
     configs: list[FileRef] = []
@@ -195,8 +196,8 @@ def digest(app: AppSpec, service: str) -> str:
     """Name what makes a slot of `service` differ from another: 12 hexadecimal digits.
 
     What only others act on is left out (scale, restart policy, dependencies, placement, labels of
-    the service, how it is moved and kept, extensions, ports of the gateway): changing it replaces
-    no container.
+    the service, how it is moved and kept, extensions, what only gateways serve): changing it
+    replaces no container.
     """
     spec = app.services[service]
     runs = msgspec.structs.replace(
@@ -212,6 +213,7 @@ def digest(app: AppSpec, service: str) -> str:
         on_return="keep_newest",
         extensions={},
         ports=[port for port in spec.ports if port.mode == "host"],
+        expose=[],
     )
     shared = [
         [app.volumes[key] for key in sorted(spec.local_volumes) if key in app.volumes],

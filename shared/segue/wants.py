@@ -19,6 +19,18 @@ def ready(service: Service, container: Container) -> bool:
     return container.phase in UP
 
 
+def routed(picture: Picture, service: Service) -> list[Container]:
+    """Give the containers that are to receive the service's traffic: they are ready and stay."""
+    if service.spec.is_job:
+        return []
+    found = (one for slot in service.slots.values() for one in slot.containers())
+    return [
+        one
+        for one in found
+        if ready(service, one) and not one.retired and not one.fenced and not picture.is_gone(one)
+    ]
+
+
 def current(service: Service, container: Container) -> bool:
     """Tell whether it is what the service is to run now, and is to stay."""
     return container.digest == service.digest and not container.retired

@@ -273,6 +273,7 @@ def test_the_histories_reach_what_they_are_for() -> None:
     rarely |= {"node.returned", "image.pulled", "node.drain_held", "node.removed"}
     rarely |= {"rebalance.requested", "rebalance.planned"}
     never |= {"node.lease_ended", "node.loss_held"}  # Nobody hears leases here, or loses many.
+    never |= {"gateway.joined", "gateway.left", "endpoint.ready", "endpoint.drained"}  # None here.
     assert set(REGISTRY) - set(seen) <= never | rarely
 
 

@@ -16,7 +16,10 @@ from segue.ids import is_token
 SERVICES = Path(__file__).parents[2] / "services"
 EVENTS = pytest.mark.parametrize("event", REGISTRY.values(), ids=REGISTRY)
 # A noun whose events stand in another noun's module, because they are one story.
-TOLD_ELSEWHERE = {"removal": "deploy"}  # What happens to an app ends with its removal.
+TOLD_ELSEWHERE = {
+    "removal": "deploy",  # What happens to an app ends with its removal.
+    "endpoint": "gateway",  # What a gateway leads to.
+}
 
 
 @EVENTS

@@ -227,6 +227,7 @@ def removed(picture: Indexed, record: Record, event: NodeRemoved) -> None:
     picture.on_node.pop(event.node, None)
     picture.used.pop(event.node, None)
     picture.draining.pop(event.node, None)
+    picture.gateways.pop(event.node, None)
 
 
 def _give_up_data(picture: Indexed, node: str) -> None:

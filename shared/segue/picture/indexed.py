@@ -6,7 +6,17 @@ Only `segue.picture.fold_*` changes any of it.
 
 from segue.events.node import Held
 from segue.events.rebalance import Move
-from segue.picture.state import ENDED, App, Container, Leader, Node, Service, Slot, State
+from segue.picture.state import (
+    ENDED,
+    App,
+    Container,
+    Gateway,
+    Leader,
+    Node,
+    Service,
+    Slot,
+    State,
+)
 from segue.spec import AppSpec, Resources, ServiceSpec
 
 Key = tuple[str, str, int, int]
@@ -36,6 +46,11 @@ class Indexed:
     def nodes(self) -> dict[str, Node]:
         """Nodes by name."""
         return self.state.nodes
+
+    @property
+    def gateways(self) -> dict[str, Gateway]:
+        """Gateways by node, those too that have left."""
+        return self.state.gateways
 
     @property
     def leaders(self) -> dict[str, Leader]:
@@ -103,6 +118,13 @@ class Indexed:
         """Tell whether its slot may never run twice, as far as its service is known."""
         spec = self.spec(container)
         return spec is not None and spec.strict
+
+    def gateway(self, node: str) -> Gateway | None:
+        """Find the gateway that is at work on a node, as far as the log tells."""
+        found, host = self.state.gateways.get(node), self.state.nodes.get(node)
+        if found is None or found.left or (host is not None and host.phase == "lost"):
+            return None
+        return found
 
     def strangers(self, app: str, service: str, slot: int) -> dict[str, Held]:
         """Give what nodes have of a slot although the log does not know it, by node."""

@@ -10,6 +10,7 @@ import msgspec
 
 from segue.envelope import Cause
 from segue.events.container import Address, Refusal
+from segue.events.gateway import GatewayJoined
 from segue.events.node import Blocker, Held, NodeJoined
 from segue.events.rebalance import Move
 from segue.spec import AppSpec, ServiceSpec
@@ -66,6 +67,8 @@ class Container(msgspec.Struct, omit_defaults=True):
     started_at: float = 0.0
     healthy_at: float = 0.0  # Since when it is healthy without a break.
     ended_at: float = 0.0
+    routed_at: float = 0.0  # Since when every gateway leads to it …
+    drained_at: float = 0.0  # … and since when none does any more.
     absent: bool = False  # Its node has joined since, and does not run it.
     adopted: bool = False  # Known only from what its node had when it joined.
     fenced: bool = False  # Strict, and of a lease that is over: it is dead and must never start.
@@ -201,6 +204,17 @@ class Node(msgspec.Struct, omit_defaults=True):
         return self.phase == "up" and not self.degraded and not self.cordoned
 
 
+class Gateway(msgspec.Struct, omit_defaults=True):
+    """A node's gateway, as it described itself last."""
+
+    node: str
+    facts: GatewayJoined
+    cause: Cause
+    joined_seq: int
+    joined_at: float
+    left: bool = False
+
+
 class Removed(msgspec.Struct):
     """What is kept of a node that was forgotten: if it comes back, it has to begin from there."""
 
@@ -246,6 +260,7 @@ class State(msgspec.Struct, omit_defaults=True):
     forgotten: dict[str, Forgotten] = {}  # Of the apps that were removed longest ago.
     nodes: dict[str, Node] = {}
     removed: dict[str, Removed] = {}  # Nodes that were forgotten and have not joined again.
+    gateways: dict[str, Gateway] = {}
     leaders: dict[str, Leader] = {}
     requests: dict[str, Request] = {}  # By the event's key.
     answered: dict[str, None] = {}  # Keys of the last requests that were answered.

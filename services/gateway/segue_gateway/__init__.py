@@ -1,0 +1,1 @@
+"""Segue's gateway: one on each host; what leads to the containers of services."""
