@@ -27,7 +27,7 @@ def crowd(
 
 
 async def each_once(
-    bed: Bed, replicas: int, hosts: Iterable[Host], within_s: float = 60.0, app: str = "shop"
+    bed: Bed, replicas: int, hosts: Iterable[Host], within_s: float = 120.0, app: str = "shop"
 ) -> float:
     """Wait until every slot runs once and on these hosts only; tell when, by `time.monotonic`."""
     wanted = {f"web.{number}" for number in range(1, replicas + 1)}
@@ -61,7 +61,7 @@ class Loss(NamedTuple):
     stages: dict[str, float]  # When each kind of event was last stored, since the cut.
 
 
-async def lose(bed: Bed, host: Host, replicas: int, within_s: float = 60.0) -> Loss:
+async def lose(bed: Bed, host: Host, replicas: int, within_s: float = 120.0) -> Loss:
     """Cut a host's wire and end everything on it; wait until all runs once on the others."""
     beat_at = 0.0
 
@@ -92,5 +92,5 @@ async def comes_back(bed: Bed, host: Host) -> None:
     head = await bed.head()
     await anyio.to_thread.run_sync(host.restore)
     await anyio.to_thread.run_sync(bed.servers.restore)
-    await bed.wait_event(NodeJoined, after=head, node=host.name, within_s=60)
+    await bed.wait_event(NodeJoined, after=head, node=host.name, within_s=120)
     await anyio.to_thread.run_sync(bed.servers.current)
