@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import anyio
 import pytest
+from segue.bridges import bridge_name
 from segue.spec import FileRef, FileSpec, Mount, NetworkRef, NetworkSpec, Port, VolumeSpec
 from segue.testing.engine import Engine as RealEngine
 from segue.testing.ports import free_port
@@ -88,6 +89,22 @@ async def test_a_container_says_where_it_is_reached_on_each_of_its_networks(
     again = await node_engine.start(asked, nothing)
     assert again.adopted
     assert again.found.addresses == first.found.addresses
+
+
+async def test_a_networks_bridge_is_named_so_that_a_gateway_knows_it_at_once(
+    node_engine: Engine, docker_engine: RealEngine, order: Orders, cluster: str
+) -> None:
+    named = NetworkSpec(
+        name=f"{cluster}_named",
+        driver_opts={"com.docker.network.bridge.name": f"x{cluster[-8:]}"},
+    )
+    networks = {"default": NetworkSpec(name=f"{cluster}_default"), "named": named}
+    asked = order(app={"networks": networks}, networks=dict.fromkeys(networks, NetworkRef()))
+    await node_engine.start(asked, nothing)
+    ours = bridge_name(cluster, "node-a", f"{cluster}_default")
+    for network, bridge in ((f"{cluster}_default", ours), (f"{cluster}_named", f"x{cluster[-8:]}")):
+        made = docker_engine.ask("GET", f"/networks/{network}")
+        assert made["Options"]["com.docker.network.bridge.name"] == bridge
 
 
 async def test_a_network_that_was_removed_is_made_again(

@@ -194,12 +194,17 @@ def route(service: str, **fields: Any) -> Route:
 
 
 BRIDGE = Bridge(app="shop", network="shop_default", subnet="172.18.0.0/16", gateway="172.18.0.1")
-NAME = bridge_name("a", "shop_default")
+NAME = bridge_name("c", "a", "shop_default")
 
 
 def seen(*routes: Route, bridges: list[Bridge] | None = None) -> dict[str, View]:
     return views(
-        Table(node="a", bridges=[BRIDGE] if bridges is None else bridges, routes=list(routes))
+        Table(
+            cluster="c",
+            node="a",
+            bridges=[BRIDGE] if bridges is None else bridges,
+            routes=list(routes),
+        )
     )
 
 

@@ -76,12 +76,12 @@ def views(table: Table) -> dict[str, View]:
     for route in table.routes:
         of_app.setdefault(route.app, []).append(route)
         for network in route.networks:
-            bridge = bridge_name(table.node, network)
+            bridge = bridge_name(table.cluster, table.node, network)
             apps.setdefault(bridge, {})[route.app] = None
             network_of[bridge] = network
     settled = set[str]()
     for one in table.bridges:
-        for key in (bridge_name(table.node, one.network), one.gateway):
+        for key in (bridge_name(table.cluster, table.node, one.network), one.gateway):
             apps.setdefault(key, {})[one.app] = None
             network_of[key] = one.network
             settled.add(key)

@@ -105,6 +105,7 @@ class Table(Row, frozen=True):
     """Everything that one gateway does."""
 
     node: str
+    cluster: str = ""
     sequence: int = 0  # Of the log: what this table is made from.
     mesh_port: int = 7443
     bridges: list[Bridge] = []

@@ -9,12 +9,15 @@ from typing import Any
 
 import anyio
 from docker import APIClient
+from segue.bridges import bridge_name
 from segue.spec import NetworkSpec, VolumeSpec
 
 from segue_node_runner import labels
 from segue_node_runner.effects import RemoveApp, Start
 from segue_node_runner.errors import EngineError
 from segue_node_runner.sdk import Calls
+
+_BRIDGE = "com.docker.network.bridge.name"
 
 
 class Commons:
@@ -78,11 +81,13 @@ class Commons:
             words = f"there is no network {spec.name}: make it, or take `external` from it"
             raise EngineError("invalid", words)
 
+        bridge = bridge_name(order.cluster, order.node, spec.name)
+
         def make(api: APIClient) -> None:
             api.create_network(
                 spec.name,
                 driver="bridge",
-                options=spec.driver_opts,
+                options={_BRIDGE: bridge} | spec.driver_opts,
                 internal=spec.internal,
                 attachable=spec.attachable,
                 labels=_marks(order) | spec.labels,
