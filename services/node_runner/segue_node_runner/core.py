@@ -4,7 +4,8 @@ The picture (what was ordered) and the engine's containers (what is) are compare
 difference is either an effect or a fact. Laws:
 
 - Nothing is stopped because something is missing: a container is stopped when it was retired,
-  when its end stands in the log, or when a greater attempt of its slot was assigned here.
+  when its end stands in the log, or when a greater attempt of its slot was assigned here that does
+  not move it. What is strict never runs beside another of its slot.
 - While the engine is away nothing is concluded from what it does not say.
 - A node that was declared lost says nothing but that it joins again, until that is in the log,
   or that its engine is of no use, which keeps it from joining.
@@ -51,6 +52,7 @@ from segue_node_runner.yard import Yard
 
 LEASE_WITHIN_S = 20.0  # So long a strict order waits for one: an old one may have to end first.
 _ENDS = (container.ContainerFailed, container.ContainerFinished, container.ContainerStopped)
+Newest = dict[tuple[str, str, int], Container]  # By slot, of those that are ordered here.
 Owed = Decision | Effect | List | RemoveApp | GiveWay
 
 
@@ -201,20 +203,25 @@ class NodeRunner(Core):
             lease=self.strict.guard.lease,
         )
 
-    def _newest(self) -> dict[tuple[str, str, int], int]:
-        newest: dict[tuple[str, str, int], int] = {}
-        for app, service, slot, attempt in self.picture.on_node.get(self.node, {}):
-            newest[app, service, slot] = max(attempt, newest.get((app, service, slot), 0))
+    def _newest(self) -> Newest:
+        newest: Newest = {}
+        for ordered in self.picture.on_node.get(self.node, {}).values():
+            before = newest.setdefault(ordered.key[:3], ordered)
+            if ordered.attempt > before.attempt:
+                newest[ordered.key[:3]] = ordered
         return newest
 
-    def _compare(
-        self, ordered: Container, newest: dict[tuple[str, str, int], int], now: float
-    ) -> Iterator[Owed]:
+    def _beside(self, ordered: Container) -> int:
+        """Give the attempt of its slot that may run while it comes up; 0: none."""
+        return 0 if self.picture.is_strict(ordered) else ordered.moves
+
+    def _compare(self, ordered: Container, newest: Newest, now: float) -> Iterator[Owed]:
         identity = Identity(*ordered.key)
         found = self.yard.there.get(identity)
         if identity in self.yard.stopping:
             return
-        over = ordered.attempt < newest[ordered.app, ordered.service, ordered.slot]
+        newer = newest[ordered.key[:3]]
+        over = ordered.attempt < newer.attempt and ordered.attempt != self._beside(newer)
         if identity in self.yard.starting:
             if (ordered.retired or over) and identity not in self.yard.giving_up:
                 self.yard.giving_up[identity] = None
@@ -254,7 +261,7 @@ class NodeRunner(Core):
             yield from self._say_end(ordered, identity, found)
         elif newer := self.yard.newest(identity.slot_name, above=identity.attempt):
             yield says.outdated(ordered, newer)
-        elif self._blocked(identity, now):
+        elif self._blocked(ordered, identity, now):
             return
         elif words := self.yard.no_room(self.picture.used.get(self.node, Resources())):
             yield says.rejected(ordered, words)
@@ -274,16 +281,17 @@ class NodeRunner(Core):
                 revision=ordered.revision,
                 digest=ordered.digest,
                 spec=spec,
+                moves=self._beside(ordered),
                 lease=self.strict.guard.lease if self.picture.is_strict(ordered) else 0,
                 cause=ordered.cause.id,
                 correlation=ordered.cause.correlation,
             )
 
-    def _blocked(self, identity: Identity, now: float) -> bool:
+    def _blocked(self, ordered: Container, identity: Identity, now: float) -> bool:
         """Tell whether the slot's older container is still in the way, or a try just failed."""
         if now < self.yard.again_at.get(identity, 0.0):
             return True
-        return self.yard.slot_is_taken(identity)
+        return self.yard.slot_is_taken(identity, self._beside(ordered))
 
     def _end_fenced(self, ordered: Container, found: Found | None, now: float) -> Iterator[Owed]:
         """End what was assigned under a lease that is over; the fencer has killed it already."""

@@ -70,6 +70,11 @@ class Desk:
         found = await self.engine.find(wanted.slot_name)
         if asked.attempt is not None and (found is None or found.identity != wanted):
             found = await self.engine.find_attempt(self.cluster, wanted)
+        elif found is None:  # While a slot moves within the node its name is free for a moment.
+            ours = await self.engine.list_ours(self.cluster)
+            found = next(
+                (one for one in reversed(ours) if one.identity.slot_name == wanted.slot_name), None
+            )
         if found is None:
             name = f"{asked.app}/{asked.service}.{asked.slot}"
             which = "" if asked.attempt is None else f", attempt {asked.attempt}"

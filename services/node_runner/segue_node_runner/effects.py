@@ -28,6 +28,7 @@ class Start(Effect, frozen=True):
     revision: int
     digest: str
     spec: AppSpec
+    moves: int = 0  # The attempt that may run on beside it.
     lease: int = 0  # Of a strict slot: the lease under which alone it may be started.
     cause: str = ""  # The id of the event that asks for it.
     correlation: str = ""

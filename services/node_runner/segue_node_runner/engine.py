@@ -188,9 +188,10 @@ class Engine:
         if there.identity.attempt > order.attempt:
             words = f"{name} has attempt {there.identity.attempt} here; {order.attempt} is over"
             raise EngineError("stale", words)
-        if there.runs:
+        if there.runs and there.identity.attempt != order.moves:
             words = f"attempt {there.identity.attempt} of {name} still runs here"
             raise EngineError("conflict", words)
+        # A running one that is moved is reached as before: only the name goes, not its aliases.
         # With a part of its own id: another cluster's dead attempt may have the plain name.
         past = f"{there.identity.past_name}.{there.engine_id[:12]}"
         await self.calls.quick(lambda api: api.rename(there.engine_id, past))

@@ -1,7 +1,9 @@
 """Which container on an engine is whose: labels are the truth, the name is a fence.
 
-A container is called as its slot (`shop.web.3`), so that one engine never runs a slot twice. What
-it is (which attempt, made by which decision) stands in its labels and nowhere else.
+A container is called as its slot (`shop.web.3`), so that one engine never runs a slot twice unless
+it was told to: when a slot moves within its node, the older container gives its name to the newer
+and runs on. What it is (which attempt, made by which decision) stands in its labels and nowhere
+else.
 """
 
 from collections.abc import Mapping
@@ -35,7 +37,7 @@ class Identity(msgspec.Struct, frozen=True):
 
     @property
     def past_name(self) -> str:
-        """What it is called once a newer container fills the slot; the engine adds its id."""
+        """What it is called once a newer one has the slot's name; the engine adds its id."""
         return f"{self.slot_name}.{self.attempt}"
 
 

@@ -181,9 +181,14 @@ class SimulatedEngine:
         return words
 
     def _make(self, effect: Start) -> bool:
-        """Make and start the container, unless another of its slot runs."""
+        """Make and start the container, unless another of its slot runs that it does not move."""
         identity = effect.identity
-        taken = [other for other in self.there if other.slot_name == identity.slot_name]
+        taken = [
+            other
+            for other, found in self.there.items()
+            if other.slot_name == identity.slot_name
+            and not (found.runs and other.attempt == effect.moves)
+        ]
         if any(self.there[other].runs for other in taken):
             return False
         for other in taken:

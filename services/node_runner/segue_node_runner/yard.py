@@ -59,12 +59,16 @@ class Yard:
         times += [at for at in self.again_at.values() if at > now]
         return min(times, default=None)
 
-    def slot_is_taken(self, identity: Identity) -> bool:
-        """Tell whether another container of the slot runs, or is on its way up or down."""
+    def slot_is_taken(self, identity: Identity, beside: int = 0) -> bool:
+        """Tell whether another container of the slot runs, or is on its way up or down.
+
+        Attempt `beside` may run, or be on its way down: it has been moved out of the name's way.
+        """
         name = identity.slot_name
-        moving = [*self.starting, *self.stopping]
         running = [other for other, found in self.there.items() if found.runs]
-        return any(other.slot_name == name and other != identity for other in moving + running)
+        there = [one for one in (*self.stopping, *running) if one.attempt != beside]
+        others = [*self.starting, *there]
+        return any(other.slot_name == name and other != identity for other in others)
 
     def newest(self, slot_name: str, above: int) -> int:
         """Give the greatest attempt of a slot here that is greater than this one, or 0."""

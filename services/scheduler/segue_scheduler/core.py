@@ -167,7 +167,8 @@ class Scheduler(Core):
         slot = self.picture.slot(container.app, container.service, container.slot)
         if spec is None or slot is None:
             return None
-        if revivable(self.picture, slot) not in (None, slot.moving):
+        old = slot.moving
+        if revivable(self.picture, slot) not in (None, old):
             return None
         ask = asked(self.picture, container, spec, slot)
         choice = self._choice(ask)
@@ -192,6 +193,7 @@ class Scheduler(Core):
             revision=container.revision,
             digest=container.digest,
             not_before=container.not_before,
+            moves=old.attempt if old is not None and old.node == best.node else 0,
             score=best.score,
             parts=best.parts,
             runners_up=runners_up,

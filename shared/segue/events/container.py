@@ -56,7 +56,7 @@ class ContainerRequested(ContainerEvent, type="container.requested"):
     not_before: float = 0.0  # Seconds since 1970 by the bus's clock; 0: at once.
     pinned: str | None = None  # The only node it may run on (global services).
     previous: str | None = None  # The node the slot's last container ran on.
-    moves: int = 0  # The attempt that works on, on another node, until this one is ready.
+    moves: int = 0  # The attempt that works on until this one is ready.
     target: str | None = None  # The node that a plan moves it to; given up if that cannot take it.
 
 
@@ -77,11 +77,15 @@ class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ContainerAssigned(NodeContainerEvent, type="container.assigned"):
-    """The scheduler chose a node. That node's runner reacts by starting the container."""
+    """The scheduler chose a node. That node's runner reacts by starting the container.
+
+    A newer container of a slot supersedes an older one on its node, but not the one it `moves`.
+    """
 
     revision: int
     digest: str
     not_before: float = 0.0
+    moves: int = 0  # The attempt that works on, on this same node, until this one is ready.
     score: float = 0.0
     parts: dict[str, float] = {}  # What the score is made of, by scorer.
     runners_up: list[Candidate] = []  # The next best, best first, at most three.

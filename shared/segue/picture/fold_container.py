@@ -130,6 +130,7 @@ def _unheard(picture: Indexed, record: Record, event: ContainerAssigned) -> Cont
         digest=event.digest,
         cause=record.as_cause(),
         not_before=event.not_before,
+        moves=event.moves,
         requested_at=record.time,
     )
     if event.attempt > slot.attempt:

@@ -107,7 +107,7 @@ class Slot(msgspec.Struct, omit_defaults=True):
 
     @property
     def moving(self) -> Container | None:
-        """The container that works on until its successor, on another node, is ready."""
+        """The container that works on until its successor is ready."""
         now = self.container
         return self.leaving.get(now.moves) if now is not None and now.moves else None
 

@@ -73,9 +73,11 @@ class Host(Shop):
         asked = [effect for effect in self.effects if isinstance(effect, List)][-1]
         return self.hear(news.Inventory(list(there), number=asked.number, **more))
 
-    def order(self, attempt: int = 1, slot: int = 1, service: str = "web") -> ContainerAssigned:
+    def order(
+        self, attempt: int = 1, slot: int = 1, service: str = "web", moves: int = 0
+    ) -> ContainerAssigned:
         """Assign a container to the node."""
-        event = self.assign(self.ask(service, slot, attempt))
+        event = self.assign(self.ask(service, slot, attempt, moves=moves))
         self.settle()
         return event
 

@@ -39,11 +39,11 @@ class OneNode:
         """Name a container on the node."""
         return {"app": "shop", "service": "web", "slot": slot, "attempt": attempt, "node": NODE}
 
-    async def assign(self, attempt: int = 1, slot: int = 1) -> None:
+    async def assign(self, attempt: int = 1, slot: int = 1, moves: int = 0) -> None:
         """Order a container, as the scheduler would."""
-        mark = digest(self.spec, "web")
+        names, mark = self.names(attempt, slot), digest(self.spec, "web")
         await self.cluster.say(
-            ContainerAssigned(**self.names(attempt, slot), revision=self.revision, digest=mark)
+            ContainerAssigned(**names, revision=self.revision, digest=mark, moves=moves)
         )
 
     async def retire(self, attempt: int = 1, slot: int = 1) -> None:
@@ -52,9 +52,9 @@ class OneNode:
             ContainerRetired(**self.names(attempt, slot), reason="scaled", grace_s=1.0)
         )
 
-    async def up(self, attempt: int = 1, slot: int = 1) -> Record:
+    async def up(self, attempt: int = 1, slot: int = 1, moves: int = 0) -> Record:
         """Assign a container and wait for its start."""
-        await self.assign(attempt, slot)
+        await self.assign(attempt, slot, moves)
         return await self.cluster.wait_event(ContainerStarted, attempt=attempt, slot=slot)
 
     @property

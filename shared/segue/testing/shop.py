@@ -97,7 +97,11 @@ class Shop(Board):
     def assign(self, asked: ContainerRequested, node: str = "a") -> ContainerAssigned:
         """Give a container its node, as the scheduler would."""
         event = ContainerAssigned(
-            **scope(asked), node=node, revision=asked.revision, digest=asked.digest
+            **scope(asked),
+            node=node,
+            revision=asked.revision,
+            digest=asked.digest,
+            moves=asked.moves,
         )
         self.say(event)
         return event

@@ -258,7 +258,11 @@ def nothing_is_stopped_without_an_order(checker: LogChecker, node: str, effect: 
     known = checker.picture.container(*key, effect.attempt)
     if known is None or known.ended or known.retired or known.fenced:
         return ""
-    newer = [c for c in slot.containers() if c.attempt > effect.attempt and c.node == node]
+    newer = [
+        other
+        for other in slot.containers()
+        if other.attempt > effect.attempt and other.node == node and other.moves != effect.attempt
+    ]
     return "" if newer else f"{effect.identity} is stopped and is {known.phase} in the log"
 
 
