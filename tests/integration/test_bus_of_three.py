@@ -8,12 +8,14 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio.abc import TaskStatus
-from segue.bus import Bus, connect
+from segue.bus import Bus, Settings, connect
 from segue.bus.follow import SILENCE_S
 from segue.bus.stream import Plan
 from segue.log import Message
+from segue.shell.pump import Pump
 from segue.testing.hosts import Hosts
 from segue.testing.nats_cluster import NatsCluster
+from segue_deployer.core import Deployer
 
 pytestmark = [pytest.mark.engine, pytest.mark.hosts]
 
@@ -123,3 +125,40 @@ async def test_a_follower_is_not_told_that_it_has_all_by_a_server_that_lags(
         for _ in range(5):
             found = await anyio.to_thread.run_sync(inside, 3, lambda: anyio.run(read_all))
             assert found == [rare]
+
+
+async def test_what_a_server_that_was_cut_off_still_answers_is_no_lost_log(
+    servers: NatsCluster,
+) -> None:
+    """It led, and believes so until it hears of the others again."""
+    network = servers[1].host.network
+    async with await connect(servers.settings, name="test") as bus:
+        await bus.set_up(Plan(bytes_max=10**8))
+        await insist(bus, [Message("load.x", "1", b"")])
+    await servers.lead(1)
+    for other in (2, 3):
+        network.part(1, other)
+    async with await connect(Settings(url=servers[2].url), name="others") as bus:
+        read_to = await insist(bus, [Message("load.x", "2", b"")])
+    seen: list[int] = []
+
+    async def follow(bus: Bus) -> None:
+        async with aclosing(bus.follow(read_to)) as stretches:
+            async for stretch in stretches:
+                seen.extend(message.sequence for message in stretch.messages)
+                if seen:
+                    return
+
+    async with await connect(Settings(url=servers[1].url), name="behind") as bus:
+        assert (await bus.head()).last < read_to
+        pump = Pump(Deployer(), bus, instance="a", leads=False)
+        pump.machine.read_to = read_to
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(pump._ask_head)
+                tasks.start_soon(follow, bus)
+                await anyio.sleep(5.0)
+                network.mend(1)
+                await insist(bus, [Message("load.x", "3", b"")])
+    assert (pump.machine.target or 0) >= read_to
+    assert seen == [read_to + 1]

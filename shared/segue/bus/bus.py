@@ -4,6 +4,7 @@ Writes answer with an `Outcome` and never raise for trouble on the way; everythi
 `BusError`. Whatever is running goes on by itself when the bus was away.
 """
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from types import TracebackType
@@ -18,7 +19,7 @@ from segue.bus.append import Writer
 from segue.bus.connection import Connection
 from segue.bus.copies import StreamCopy
 from segue.bus.errors import BusUnreachableError
-from segue.bus.follow import follow
+from segue.bus.follow import DOUBTED_FOR_S, RETRY_S, follow
 from segue.bus.jetstream import (
     CLUSTER,
     EVENTS,
@@ -110,12 +111,21 @@ class Bus:
         """
         return follow(self._connection, after, subjects)
 
-    async def head(self) -> Head:
-        """Tell the log's bounds, clock and cluster."""
-        info = await call(self._connection, f"STREAM.INFO.{EVENTS}", None, StreamInfo)
+    async def head(self, read: int = 0) -> Head:
+        """Tell the log's bounds, clock and cluster.
+
+        That it ends before `read` is believed only if it is still said after `DOUBTED_FOR_S`: of
+        several servers, one that was cut off answers as it did then until it hears of the others.
+        """
+        doubted_until = time.monotonic() + DOUBTED_FOR_S * self._connection.in_cluster
+        while True:
+            info = await call(self._connection, f"STREAM.INFO.{EVENTS}", None, StreamInfo)
+            if info.state.last_seq >= read or time.monotonic() >= doubted_until:
+                break
+            await anyio.sleep(RETRY_S)
         cluster = (info.config.get("metadata") or {}).get(CLUSTER, "")
-        time = seconds_since_1970(info.ts)
-        return Head(info.state.first_seq, info.state.last_seq, time, cluster)
+        now = seconds_since_1970(info.ts)
+        return Head(info.state.first_seq, info.state.last_seq, now, cluster)
 
     async def read(
         self,

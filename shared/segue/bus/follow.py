@@ -12,6 +12,7 @@ A log that is not the one that was followed raises `LogReplacedError`: nothing i
 
 import asyncio
 import secrets
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, NamedTuple
@@ -35,7 +36,7 @@ from segue.log import Stored, Stretch
 HEARTBEAT_S = 0.5
 SILENCE_S = 1.6  # Three heartbeats and a little.
 STRETCH_MAX = 500
-RETRY_S, DOUBTS_MAX = 0.25, 5
+RETRY_S, DOUBTED_FOR_S = 0.25, 30.0
 FORGOTTEN_AFTER_S = 5  # By the server, if nobody listens any more.
 CREATE_S = 2.0  # The servers may have given it to one that is dead: it is to be tried again soon.
 NEARBY_TRIES = 16  # Any of three is as likely: not one follower in 400 ends elsewhere.
@@ -255,15 +256,17 @@ class _Reader:
 
     async def begin(self) -> Consumer:
         """Make a consumer behind what is read, however long the bus or the stream is away."""
-        complained, doubts = False, 0
+        complained = False
+        doubted_until: float | None = None
         while True:
             await self._connection.until(up=True)
             try:
                 return await self._make()
             except LogReplacedError:
-                # Servers that elect a leader may forget for a moment what they have.
-                doubts += 1
-                if doubts >= DOUBTS_MAX:
+                # Servers that elect, or one that was cut off, may not know what they have.
+                now = time.monotonic()
+                doubted_until = doubted_until or now + DOUBTED_FOR_S * self._connection.in_cluster
+                if now >= doubted_until:
                     raise
             except BusError as error:
                 if isinstance(error, BusRefusedError) and error.lasting:

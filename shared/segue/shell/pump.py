@@ -150,7 +150,7 @@ class Pump:
         while self.bus.connected:
             asked_at = self.machine.read_to
             try:
-                head = await self.bus.head()
+                head = await self.bus.head(asked_at)
             except BusError as error:
                 log.warning("the log does not answer", why=str(error))
                 await anyio.sleep(RETRY_S)
