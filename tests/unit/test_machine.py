@@ -2,86 +2,16 @@
 
 import msgspec
 import pytest
-from segue.core import BusReturned, Core, Decision
+from segue.core import BusReturned
 from segue.envelope import encode
-from segue.events.deploy import RemovalRejected, RemovalRequested
+from segue.events.deploy import RemovalRejected
 from segue.events.leader import LeaderElected
 from segue.log import Head, Message, Outcome
-from segue.shell.commands import Append, Beat, Note, Say
+from segue.shell.commands import Append
 from segue.shell.errors import LogReplacedError, OutdatedError
 from segue.shell.machine import Machine
-from segue.testing.simlog import SimLog
-
-
-class Echo(Core):
-    """Rejects every removal that somebody requests."""
-
-    service = "echo"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.news: list[object] = []
-
-    def hear(self, news: object, now: float) -> None:
-        self.news.append(news)
-
-    def decide(self, now: float) -> list[Decision]:
-        return [
-            Decision(RemovalRejected(app=r.data["app"], problems=[]), r.cause)
-            for r in self.picture.state.requests.values()
-            if r.type == "removal.requested"
-        ]
-
-
-class Stage:
-    """A log and machines that follow it; time moves by hand."""
-
-    def __init__(self, *names: str) -> None:
-        self.log = SimLog()
-        self.now = 100.0
-        self.notes: list[Note] = []
-        self.beats: list[Beat] = []
-        self.machines = {name: self.machine(name) for name in names}
-
-    def machine(self, name: str, session: str = "") -> Machine:
-        session = session or f"run-{name}"
-        made = Machine(Echo(), instance=name, session=session, note=self.notes.append)
-        made.connected(self.log.head(self.now + 1000), self.now)
-        return made
-
-    def request(self, app: str) -> None:
-        event = RemovalRequested(app=app)
-        message = encode(event, id=f"r-{app}-{len(self.log.stored)}", source="/t", time=0)
-        self.log.append([message], None, self.now + 1000)
-
-    def read(self, name: str) -> None:
-        machine = self.machines[name]
-        machine.read(self.log.after(machine.read_to), self.now)
-
-    def write(self, name: str, append: Append) -> Outcome:
-        outcome = self.log.append(append.messages, append.fence, self.now + 1000)
-        self.machines[name].wrote(append.number, outcome, self.now)
-        return outcome
-
-    def turn(self, name: str) -> list[Append]:
-        """Read everything, step once, carry out what is said; give the writes."""
-        self.read(name)
-        machine = self.machines[name]
-        appends = []
-        for command in machine.step(self.now):
-            if isinstance(command, Append):
-                appends.append(command)
-                self.write(name, command)
-            elif isinstance(command, Say):
-                self.beats.append(msgspec.json.decode(command.data, type=Beat))
-        return appends
-
-    def settle(self, name: str) -> None:
-        while self.turn(name):
-            pass
-
-    def subjects(self) -> list[str]:
-        return [stored.subject for stored in self.log.stored]
+from segue.testing.echo import Echo
+from segue.testing.echo import EchoStage as Stage
 
 
 def test_alone_it_stands_at_once_and_decides_after_its_own_election() -> None:
@@ -190,31 +120,6 @@ def test_a_write_without_an_answer_is_repeated_with_the_same_ids_and_stored_once
     stage.settle("a")
     assert stage.subjects().count("removal.rejected.shop") == 1
     assert machine.repeats == 0
-
-
-class Stubborn(Echo):
-    """Owes for ever what it owed once, and wants to be asked again at once."""
-
-    def decide(self, now: float) -> list[Decision]:
-        self.wake_at = now
-        return [Decision(RemovalRejected(app="shop", problems=[]), None)]
-
-
-def test_a_core_that_owes_what_the_log_holds_is_not_asked_again_and_again() -> None:
-    stage = Stage("a")
-    machine = Machine(Stubborn(), instance="a", session="run-a", note=stage.notes.append)
-    machine.connected(stage.log.head(stage.now + 1000), stage.now)
-    stage.machines["a"] = machine
-    stage.settle("a")
-    assert stage.subjects() == ["leader.elected.echo", "removal.rejected.shop"]
-    for _ in range(10):
-        stage.settle("a")
-    assert machine.repeats == 1
-    assert machine.wake_at is not None
-    assert machine.wake_at > stage.now
-    stage.now += 2
-    stage.settle("a")
-    assert machine.repeats == 2
 
 
 def test_what_the_log_shows_needs_no_answer() -> None:

@@ -7,7 +7,8 @@ the simulator over a simulated one.
 Laws:
 - It decides only on a picture that holds the log up to its own election and its own last events.
 - Every write names its fence; a refused one ends the term, and the log tells what became of it.
-- A write whose fate is unknown is repeated with the same ids until the log or the bus answers.
+- A write whose fate is unknown is repeated with the same ids until the log or the bus answers,
+  but for what a leader owes no more by then.
 - Nothing here waits: `wake_at` says when the clock alone makes `step` worth calling.
 """
 
@@ -59,8 +60,7 @@ class Machine:
         self.offset_s: float | None = None  # The log's clock minus this host's.
         self.wake_at: float | None = None
         self.repeats = 0  # Decisions made again although the log holds them: a core's mistake.
-        self.refusals = 0
-        self.rejects = 0
+        self.refusals = self.rejects = 0
         self._writing: list[Message] = []  # The write whose fate is not known yet.
         self._number = 0
         self._fence: Fence | None = None
@@ -197,7 +197,8 @@ class Machine:
             self._awaiting = {}  # What has not come by now was lost with its log.
         if self.term is not None:
             self._say_beat(now, commands)
-        if self._recheck and self.term is not None:
+        again = self._writing and not self._sent and now >= self._retry_at
+        if (again or self._recheck) and self.term is not None:
             self._drop_what_is_owed_no_more(now)
         if self._writing and self._awaiting:
             return commands + self._repeat(now)
@@ -253,7 +254,7 @@ class Machine:
         return [Append(self._number, messages, fence)]
 
     def _drop_what_is_owed_no_more(self, now: float) -> None:
-        """Look again, after the bus was away, at decisions that were on their way to it."""
+        """Look again at decisions that were on their way when the bus went, or gave no answer."""
         self._recheck = False
         owed = {one.id for one in self.core.decide(self.log_time(now)) if isinstance(one, Decision)}
         self._writing = [message for message in self._writing if message.id in owed]
