@@ -7,8 +7,7 @@ the simulator over a simulated one.
 Laws:
 - It decides only on a picture that holds the log up to its own election and its own last events.
 - Every write names its fence; a refused one ends the term, and the log tells what became of it.
-- A write whose fate is unknown is repeated with the same ids until the log or the bus answers,
-  but for what a leader owes no more by then.
+- A write of unknown fate is repeated with its ids until answered, but for what is owed no more.
 - Nothing here waits: `wake_at` says when the clock alone makes `step` worth calling.
 """
 
@@ -77,8 +76,7 @@ class Machine:
         self._started = self._was_away = False
         self._log_first = 1
         self._recheck = False  # The bus was away: what is being written may be owed no more.
-        self._saved_at_sequence = 0
-        self._saved_at = 0.0
+        self._saved_at_sequence, self._saved_at = 0, 0.0
 
     # What happened.
 
