@@ -8,6 +8,7 @@ from segue.bus.stream import log_subjects
 from segue.events.deploy import DeployRequested
 from segue.events.node import NodeDegraded, NodeLost, NodeSuspected
 from segue.events.service import ServiceFlapping
+from segue.picture import LogRoom
 from segue.testing.stage import Stage
 from segue_cli import checkup
 from segue_cli.checkup import Disk, Facts, Finding, Service
@@ -48,6 +49,16 @@ def test_a_log_that_fills_up_is_told_before_it_is_full(used: float, level: str) 
     found = stream()
     found["state"]["bytes"] = int(used * (1 << 30))
     assert levels(list(checkup.log(found)))["log"] == level
+
+
+def test_a_log_that_was_trimmed_or_cannot_be_is_told_with_the_reason() -> None:
+    found = stream()
+    (room, _) = checkup.log(found, LogRoom(first=4711, trimmed_at=1_782_000_000.0))
+    assert (room.level, "begins at 4711" in room.seen) == ("ok", True)
+    found["state"]["bytes"] = int(0.9 * (1 << 30))
+    (room, _) = checkup.log(found, LogRoom(filling_since=1.0, words="no space left"))
+    assert "cannot be trimmed: no space left" in room.seen
+    assert "max_bytes" in room.do
 
 
 @pytest.mark.parametrize(

@@ -282,3 +282,22 @@ def test_a_term_outlives_the_retention_of_its_election() -> None:
     assert decision.fence is not None
     assert decision.fence.sequence == 0
     assert "removal.rejected.shop" in stage.subjects()
+
+
+def test_a_refusal_for_a_message_that_was_trimmed_away_ends_no_term() -> None:
+    stage = Stage("a")
+    stage.settle("a")
+    machine, term = stage.machines["a"], stage.machines["a"].term
+    stage.log.last_on.clear()  # Trimmed just now: nobody knows yet.
+    stage.request("shop")
+    stage.read("a")
+    (decision,) = [c for c in machine.step(stage.now) if isinstance(c, Append)]
+    outcome = stage.log.append(decision.messages, decision.fence, stage.now + 1000)
+    assert outcome.kind == "refused"
+    head = stage.log.head(stage.now + 1000)
+    machine.connected(msgspec.structs.replace(head, first=head.last), stage.now)
+    machine.wrote(decision.number, outcome, stage.now)
+    (again,) = stage.turn("a")
+    assert [m.id for m in again.messages] == [m.id for m in decision.messages]
+    assert machine.term == term
+    assert "removal.rejected.shop" in stage.subjects()

@@ -12,10 +12,11 @@ from segue.bus import Plan, Settings
 from segue.bus.protocol import covers
 from segue.bus.stream import log_subjects
 from segue.events.ring import ANYONE, RING
-from segue.picture import Node, Picture
+from segue.picture import LogRoom, Node, Picture
 
 from segue_cli import rows
 from segue_cli.amounts import count, size, span
+from segue_cli.moment import day
 from segue_cli.plane import LEADING
 
 Level = Literal["ok", "warn", "fail"]
@@ -137,10 +138,13 @@ def clock(behind_s: float) -> Finding:
 # The log.
 
 
-def log(stream: Mapping[str, Any]) -> Iterator[Finding]:
-    """Judge the log's stream: its size, and whether it is set up as Segue needs it."""
+def log(stream: Mapping[str, Any], said: LogRoom | None = None) -> Iterator[Finding]:
+    """Judge the log's stream: its size, and whether it is set up as Segue needs it.
+
+    `said` is what the log itself tells of its room.
+    """
     config, state = stream["config"], stream["state"]
-    yield _room(state["bytes"], config["max_bytes"], state["messages"])
+    yield _room(state["bytes"], config["max_bytes"], state["messages"], said or LogRoom())
     wrong = list(_differences(config))
     yield from wrong
     if not wrong:
@@ -150,17 +154,24 @@ def log(stream: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("log settings", "ok", words)
 
 
-def _room(used: int, limit: int, messages: int) -> Finding:
+def _room(used: int, limit: int, messages: int, said: LogRoom) -> Finding:
     seen = f"{messages:,} events, {size(used)}"
     if limit <= 0:
         return Finding(
             "log", "warn", f"{seen}, without a limit", "set max_bytes, or it ends with a full disk"
         )
     seen += f" of {size(limit)} ({used / limit:.0%})"
+    if said.trimmed_at:
+        seen += f", begins at {said.first} since it was trimmed on {day(said.trimmed_at)}"
     if used < FULL_WARN * limit:
         return Finding("log", "ok", seen)
-    do = "raise max_bytes of the stream EVENTS, or purge it up to the oldest snapshot you need"
-    return Finding("log", "fail" if used >= FULL_FAIL * limit else "warn", seen, do)
+    keep = "raise max_bytes of the stream EVENTS to keep more"
+    if used < FULL_FAIL * limit:
+        do = f"at {FULL_FAIL:.0%} its oldest part goes, up to a snapshot; {keep}"
+        return Finding("log", "warn", seen, do)
+    if said.words:
+        return Finding("log", "fail", f"{seen}, and cannot be trimmed: {said.words}", keep)
+    return Finding("log", "fail", seen, f"a health monitor that runs trims it in seconds; {keep}")
 
 
 def _differences(config: Mapping[str, Any]) -> Iterator[Finding]:

@@ -65,11 +65,11 @@ async def _examine(
         do = "it is made by the first service that runs: `segue up`"
         findings.append(Finding("log", "fail", f"there is no log on this bus: {seen}", do))
         return
-    findings += checkup.log(stream)
+    picture = (await sight(bus)).picture
+    findings += checkup.log(stream, picture.state.log)
     findings += _storage(own)
     findings.append(checkup.clock(await _behind_s(bus)))
     findings += checkup.services(await _services(bus), stream["state"]["last_seq"])
-    picture = (await sight(bus)).picture
     there = [name for name, node in picture.nodes.items() if node.phase in ("up", "suspected")]
     findings += checkup.nodes(picture, await _facts(bus, there))
     findings += checkup.apps(picture)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from segue.envelope import Record
-from segue.events import Event, container, deploy, event, image, leader, node, scale, service
+from segue.events import Event, container, deploy, event, image, leader, log, node, scale, service
 from segue.events.deploy import Problem
 
 from segue_cli import story_nodes
@@ -263,6 +263,26 @@ def _rejected(record: Record) -> Words:
     return _problems(said.problems, "rejected")
 
 
+# The log itself.
+
+
+def _log_filling(record: Record) -> Words:
+    said: Any = record.event
+    words = [said.words] if said.words else []
+    return f"fills up: {_taken(said)} by {count(said.events, 'event')}", words
+
+
+def _log_trimmed(record: Record) -> Words:
+    said: Any = record.event
+    went = f"{count(said.events, 'event')} went, {size(said.freed_bytes)}"
+    return f"was trimmed, begins at {said.first} now: {went}; {_taken(said)}"
+
+
+def _taken(said: Any) -> str:
+    share = said.used_bytes / said.limit_bytes
+    return f"{size(said.used_bytes)} of {size(said.limit_bytes)} ({share:.0%}) are taken"
+
+
 _WORDS: dict[str, Callable[[Record], Words]] = {
     deploy.DeployRequested.type: _deploy_requested,
     deploy.DeployAccepted.type: _deploy_accepted,
@@ -292,6 +312,9 @@ _WORDS: dict[str, Callable[[Record], Words]] = {
     image.ImagePulling.type: _pulling,
     image.ImagePulled.type: _pulled,
     leader.LeaderElected.type: plain("{instance} leads"),
+    log.LogFilling.type: _log_filling,
+    log.LogTrimmed.type: _log_trimmed,
+    log.LogEased.type: lambda r: f"has room again: {_taken(_of(r))}",
     **story_nodes.WORDS,
     event.EventRejected.type: plain("message {sequence} on {on} means nothing: {reason}"),
 }
@@ -316,5 +339,8 @@ _TONES: dict[type[Event], Tone] = {
     scale.ScaleRejected: "bad",
     container.ContainerFailed: "bad",
     event.EventRejected: "bad",
+    log.LogFilling: "warn",
+    log.LogTrimmed: "warn",
+    log.LogEased: "good",
     **story_nodes.TONES,
 }

@@ -13,6 +13,7 @@ from segue.shell import command
 from segue.shell.pump import Pump
 
 from segue_health_monitor.core import HealthMonitor
+from segue_health_monitor.gauge import Gauge
 from segue_health_monitor.leases import LeasesHeard, Watch
 
 _BEATS = (NODE_BEATS, msgspec.json.Decoder(NodeBeat))
@@ -47,12 +48,13 @@ async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(hear_leases)
         tasks.start_soon(tell_leases)
+        tasks.start_soon(Gauge(bus, pump).run)
         await pump.run()
 
 
 def main() -> None:
     """Run until stopped."""
-    about = "Judges nodes by their beats, containers by their health, services by their flapping."
+    about = "Judges nodes, containers and services, and whether the log has room."
     flags = command.parser("health_monitor", about)
     sys.exit(command.run("health_monitor", flags, serve, sys.argv[1:]))
 

@@ -1,5 +1,7 @@
 """Decide who is silent, whose lease is over, which container counts as failed, and who flaps.
 
+It also says when the log fills up, and what was done about that.
+
 It judges; what follows from a verdict is for others to decide.
 """
 
@@ -9,9 +11,10 @@ from typing import Any
 from segue.beats import NodeBeat
 from segue.core import BusReturned, Core, Decision
 
-from segue_health_monitor import leases, services
+from segue_health_monitor import leases, room, services
 from segue_health_monitor.leases import LeasesHeard
 from segue_health_monitor.nodes import SUSPECT_AFTER_S, NodeJudge
+from segue_health_monitor.room import Room, Trimmed
 
 
 class HealthMonitor(Core):
@@ -23,14 +26,20 @@ class HealthMonitor(Core):
         super().__init__()
         self._nodes = NodeJudge(self.picture)
         self._leases = LeasesHeard()
+        self._room: Room | None = None
+        self._trimmed: Trimmed | None = None
         self._timers: list[tuple[float, str, str]] = []  # When to look at a service again.
 
     def hear(self, news: Any, now: float) -> None:
-        """Note a beat, whose leases hold, or that nothing could be heard."""
+        """Note a beat, whose leases hold, the log's room, or that nothing could be heard."""
         if isinstance(news, NodeBeat):
             self._nodes.heard(news, now)
         elif isinstance(news, LeasesHeard):
             self._leases = news
+        elif isinstance(news, Room):
+            self._room = news
+        elif isinstance(news, Trimmed):
+            self._trimmed = news
         elif isinstance(news, BusReturned):
             self._nodes.blinded(now)
 
@@ -40,6 +49,7 @@ class HealthMonitor(Core):
             self.picture.nodes_changed = False
             self._nodes.check_at = min(self._nodes.check_at, now + SUSPECT_AFTER_S)
         owed = [*self._nodes.decide(now), *leases.decide(self.picture, self._leases)]
+        owed += room.decide(self.picture, self._room, self._trimmed)
         self._due(now)
         for app, name in list(self.picture.touched):
             service = self.picture.service(app, name)

@@ -23,6 +23,7 @@ from segue.bus.follow import DOUBTED_FOR_S, RETRY_S, follow
 from segue.bus.jetstream import (
     CLUSTER,
     EVENTS,
+    Answer,
     StreamInfo,
     call,
     get_message,
@@ -159,6 +160,10 @@ class Bus:
     async def last(self, subject: str) -> Stored | None:
         """Give the newest message on `subject`, which may hold wildcards."""
         return await get_message(self._connection, EVENTS, {"last_by_subj": subject})
+
+    async def trim(self, first: int) -> None:
+        """Take away what the log holds before `first`; raises a `BusError`."""
+        await call(self._connection, f"STREAM.PURGE.{EVENTS}", {"seq": first}, Answer)
 
     # What nobody stores.
 

@@ -10,7 +10,14 @@ from typing import TypeVar
 import msgspec
 
 from segue.envelope import Record, Unreadable
-from segue.picture import fold_app, fold_container, fold_gateway, fold_node, fold_rebalance
+from segue.picture import (
+    fold_app,
+    fold_container,
+    fold_gateway,
+    fold_log,
+    fold_node,
+    fold_rebalance,
+)
 from segue.picture.indexed import Indexed
 from segue.picture.state import ENDED, Container, State
 
@@ -19,6 +26,7 @@ _FOLDS = {
     **fold_app.FOLDS,
     **fold_container.FOLDS,
     **fold_gateway.FOLDS,
+    **fold_log.FOLDS,
     **fold_node.FOLDS,
     **fold_rebalance.FOLDS,
 }

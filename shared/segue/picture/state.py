@@ -249,6 +249,16 @@ class Request(msgspec.Struct, omit_defaults=True):
     actor: str = ""
 
 
+class LogRoom(msgspec.Struct, omit_defaults=True):
+    """What was said of the room that the log itself takes up."""
+
+    filling_since: float = 0.0  # 0 while it has room.
+    words: str = ""  # Why it cannot be trimmed, though it should be.
+    first: int = 0  # Where it begins since it was trimmed last …
+    trimmed_at: float = 0.0  # … and when that was.
+    cause: Cause | None = None  # The newest of its events.
+
+
 class State(msgspec.Struct, omit_defaults=True):
     """All of it at one sequence."""
 
@@ -270,3 +280,4 @@ class State(msgspec.Struct, omit_defaults=True):
     losses_held_since: float = 0.0  # … since then.
     losses_told: int = 0  # Sequence of the newest word on that.
     strangers: dict[str, dict[str, Held]] = {}  # By slot and node: what the log does not know.
+    log: LogRoom | None = None  # What was said of its room, if anything ever was.

@@ -24,6 +24,7 @@ from segue.log import Fence, Head, Message, Outcome, Stored
 from segue.picture.picture import claim
 from segue.shell.commands import Append, Beat, Command, Note, Perform, Save, Say
 from segue.shell.errors import LogReplacedError, OutdatedError
+from segue.shell.fences import standing
 from segue.shell.standing import Standing
 
 BEAT_EVERY_S = 0.25
@@ -166,6 +167,10 @@ class Machine:
             self._retry_s = min(self._retry_s * 2, RETRY_MOST_S)
             return
         self._retry_s = RETRY_FIRST_S
+        stands = standing(self._fence, self._log_first, self.read_to)
+        if outcome.kind == "refused" and stands != self._fence:
+            self._fence, self._sent, self._retry_at = stands, False, now
+            return
         messages, self._writing = self._writing, []
         if outcome.kind == "stored":
             self._await_to = outcome.sequence
@@ -221,8 +226,7 @@ class Machine:
             if not alone:
                 self._standing.wait(now)
         self._saved_at = now
-        fields: dict[str, Any] = {"sequence": self.read_to}
-        self.note(Note("info", "caught up with the log", fields))
+        self.note(Note("info", "caught up with the log", {"sequence": self.read_to}))
         return True
 
     def _stand(self, now: float) -> list[Command]:
@@ -235,21 +239,17 @@ class Machine:
         event = LeaderElected(
             service=self.core.service, instance=self.instance, after=self.newest_term
         )
-        message = encode(
-            event, id=election, source=self.source, time=self.log_time(now), cause=None
-        )
+        message = encode(event, id=election, source=self.source, time=self.log_time(now))
         fence = Fence(event.subject, self.newest_term)
         return self._write([message], fence)
 
     def _write(self, messages: list[Message], fence: Fence | None) -> list[Command]:
-        if fence is not None and fence.sequence < self._log_first:
-            # Retention has dropped the message it names: now the last on its subject is none.
-            fence = Fence(fence.subject, 0)
-        self._writing, self._fence, self._sent = messages, fence, True
+        self._writing, self._sent = messages, True
+        self._fence = standing(fence, self._log_first, self.read_to)
         self._awaiting = dict.fromkeys(message.id for message in messages)
         self._await_to = None
         self._number += 1
-        return [Append(self._number, messages, fence)]
+        return [Append(self._number, messages, self._fence)]
 
     def _drop_what_is_owed_no_more(self, now: float) -> None:
         """Look again at decisions that were on their way when the bus went, or gave no answer."""

@@ -20,6 +20,7 @@ from segue.core import Core
 from segue.envelope import Record
 from segue.log import Head
 from segue.picture.picture import claim
+from segue.shell import snapshots
 from segue.shell.commands import Append, Beat, Command, Note, Perform, Save, Say
 from segue.shell.errors import LogReplacedError
 from segue.shell.machine import Machine
@@ -27,8 +28,7 @@ from segue.shell.patience import RETRY_S, patiently
 from segue.shell.what_if import Question, answer
 
 CLOCK_SET_EVERY_S = 30.0
-SNAPSHOTS = "snapshots"
-SNAPSHOTS_KEPT, SNAPSHOTS_TRIED = 200, 3
+SNAPSHOTS_TRIED = 3
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("segue.shell")
 
@@ -117,6 +117,8 @@ class Pump:
             telemetry.published(command.messages, took_s=time.monotonic() - begun)
         else:
             telemetry.not_stored(outcome)
+        if outcome.kind == "refused" and command.fence is not None:
+            await self._ask_head()  # The message that it names may have been trimmed away.
         self.machine.wrote(command.number, outcome, time.monotonic())
         self._kick.set()
 
@@ -203,13 +205,13 @@ class Pump:
         the message has been purged nothing contradicts the snapshot, and it is believed, unless a
         newer one was of another history: then this one may be too.
         """
-        keys = await self._snapshots()
+        keys = await snapshots.found(self.bus)
         tries, elsewhere = SNAPSHOTS_TRIED, [key for key in keys if key > head.last]
         abandoned = False
         for key in reversed(keys):
             if not tries or not head.first - 1 <= key <= head.last:
                 continue
-            data = await self.bus.get(SNAPSHOTS, str(key)) or b""
+            data = await snapshots.read(self.bus, key)
             try:
                 said = claim(data)
                 stored = await self.bus.at(said.sequence)
@@ -232,19 +234,17 @@ class Pump:
             log.info("starts from a snapshot", sequence=key)
         return key > 0
 
-    async def _snapshots(self) -> list[int]:
-        return sorted(int(key) for key in await self.bus.keys(SNAPSHOTS) if key.isdecimal())
+    async def save(self) -> int:
+        """Keep a snapshot of what is folded now; give its sequence, or raise a `BusError`."""
+        sequence = self.machine.read_to
+        await snapshots.keep(self.bus, sequence, self.core.picture.snapshot(self.machine.mark))
+        return sequence
 
     async def _save(self, command: Save) -> None:
         try:
-            await self.bus.put(SNAPSHOTS, str(command.sequence), command.data)
-            keys = [key for key in await self._snapshots() if key <= command.sequence]
-            for key in keys[:-SNAPSHOTS_KEPT]:
-                await self.bus.delete(SNAPSHOTS, str(key))
+            await snapshots.keep(self.bus, command.sequence, command.data)
         except BusError as error:
             log.warning("a snapshot could not be saved", why=str(error))
-            return
-        log.info("saved a snapshot", sequence=command.sequence, size_bytes=len(command.data))
 
 
 def _note(note: Note) -> None:
