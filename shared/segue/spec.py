@@ -54,6 +54,38 @@ class Placement(Spec, frozen=True):
     platform: str | None = None  # "linux/amd64"
 
 
+class Update(Spec, frozen=True):
+    """How a service's slots go to another version (`deploy.update_config`, `rollback_config`)."""
+
+    parallelism: int | None = None  # Slots at once; 0: all; None: a quarter, and at least one.
+    delay_s: float = 0.0  # From the end of a step to the next, if it is longer than `monitor_s`.
+    order: Literal["start-first", "stop-first"] | None = None  # None: start-first where it can be.
+    failure_action: Literal["rollback", "pause", "continue"] = "rollback"
+    monitor_s: float = 10.0  # So long a new container has to be ready before it is trusted.
+    max_failure_ratio: float = 0.0  # Of the slots: so many may fail.
+
+    def at_once(self, slots: int) -> int:
+        """Tell how many of so many slots may be under way at once."""
+        if self.parallelism is None:
+            return max(1, slots // 4)
+        return min(self.parallelism, slots) or slots
+
+
+class Strategy(Spec, frozen=True):
+    """In which order a version is trusted (`x-segue.rollout`)."""
+
+    kind: Literal["rolling", "canary", "blue_green"] = "rolling"
+    canary: int = 1  # So many slots try the new version first …
+    canary_percent: int = 0  # … or, if this is given, this share of them.
+    promote: Literal["auto", "manual"] = "auto"  # Who finds it good: its being ready, or a person.
+    deadline_s: float = 300.0  # So long nothing may come further, the time of pulls left out.
+
+    def canaries(self, slots: int) -> int:
+        """Tell how many of so many slots are the canary."""
+        share = -(-slots * self.canary_percent // 100)
+        return max(1, min(slots, share if self.canary_percent else self.canary))
+
+
 class Resources(Spec, frozen=True):
     """What a slot is promised. Limits that the engine enforces stand in `container`."""
 
@@ -124,6 +156,9 @@ class ServiceSpec(Spec, frozen=True):
     min_available: int = 0  # So many slots stay up while others are moved …
     min_available_percent: int = 0  # … and at least this share of them.
     on_return: Literal["keep_newest", "keep_original"] = "keep_newest"  # Of two in one slot.
+    update: Update = Update()
+    rollback: Update = Update(failure_action="continue")  # Whoever goes back waits for nobody.
+    strategy: Strategy = Strategy()
     container: dict[str, Any] = {}  # Fragment of the engine's create body, Config and HostConfig.
     extensions: dict[str, Any] = {}  # x-* keys, as written.
 
@@ -140,6 +175,21 @@ class ServiceSpec(Spec, frozen=True):
     def least_up(self, slots: int) -> int:
         """Tell how many of so many slots stay up while others are moved."""
         return max(self.min_available, -(-slots * self.min_available_percent // 100))
+
+    @property
+    def alone(self) -> str:
+        """Why a slot cannot run the older and the newer container side by side, or nothing."""
+        if self.strict:
+            return "a slot of it may never run twice"
+        if self.local_volumes:
+            return f"the data of volume {', '.join(self.local_volumes)} are for one at a time"
+        ports = [port.published for port in self.ports if port.mode == "host" and port.published]
+        return f"it binds port {ports[0]} of its node" if ports else ""
+
+    @property
+    def is_checked(self) -> bool:
+        """Somebody tells whether a container that has started does its work."""
+        return self.health is not None
 
     @property
     def local_volumes(self) -> list[str]:
@@ -211,6 +261,9 @@ def digest(app: AppSpec, service: str) -> str:
         min_available=0,
         min_available_percent=0,
         on_return="keep_newest",
+        update=Update(),
+        rollback=Update(failure_action="continue"),
+        strategy=Strategy(),
         extensions={},
         ports=[port for port in spec.ports if port.mode == "host"],
         expose=[],

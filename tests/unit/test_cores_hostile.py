@@ -1,6 +1,6 @@
 """Well-formed events in any order, by anyone, with any content: no core may stop over them."""
 
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 from hypothesis import given, settings
@@ -48,6 +48,7 @@ HELD = st.builds(
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "app": st.sampled_from([APP, "blog", "ghost"]),
     "service": st.sampled_from(["web", "agent", "db", "ghost"]),
+    "services": st.sampled_from([[], ["web"], ["web", "ghost"]]),
     "node": st.sampled_from(["a", "b", "ghost", NOWHERE]),
     "nodes": st.sampled_from([[], ["a"], ["a", "ghost"]]),
     "pinned": st.sampled_from([None, "a", "ghost"]),
@@ -72,6 +73,7 @@ TYPES: dict[Any, st.SearchStrategy[Any]] = {
     int: st.sampled_from([0, -1, 1, 4_000, 1 << 62]),
     float: TIMES,
     str: st.sampled_from(["", "x", "a"]),
+    list[int]: st.lists(COUNTS, max_size=3),
 }
 
 
@@ -82,6 +84,8 @@ def value(field: msgspec.structs.FieldInfo, kind: type[Event]) -> st.SearchStrat
         return FIELDS[field.name]
     if field.type in TYPES:
         return TYPES[field.type]
+    if field.default is msgspec.NODEFAULT and get_origin(field.type) is Literal:
+        return st.sampled_from(get_args(field.type))
     return st.just(
         field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     )

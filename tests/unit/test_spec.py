@@ -21,6 +21,8 @@ from segue.spec import (
     Resources,
     Restart,
     ServiceSpec,
+    Strategy,
+    Update,
     VolumeSpec,
     digest,
 )
@@ -89,6 +91,9 @@ def test_what_runs_otherwise_needs_another_container(changed: AppSpec) -> None:
         with_web(min_available=2),
         with_web(min_available_percent=50),
         with_web(on_return="keep_original"),
+        with_web(update=Update(parallelism=2, monitor_s=1)),
+        with_web(rollback=Update(failure_action="pause")),
+        with_web(strategy=Strategy(kind="canary", canary=2)),
         with_web(container={"Cmd": ["x"], "Env": ["A=1"]}),
         app(services={"web": WEB, "db": ServiceSpec(image="d:2")}),
         app(volumes={**APP.volumes, "other": VolumeSpec(name="x")}),
@@ -173,3 +178,39 @@ def test_how_many_stay_up_is_the_number_or_the_share_that_is_more() -> None:
     both = ServiceSpec(image="w", min_available=2, min_available_percent=50)
     assert [both.least_up(slots) for slots in (1, 4, 5, 10)] == [2, 2, 3, 5]
     assert ServiceSpec(image="w").least_up(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "slots", "at_once"),
+    [(None, 1, 1), (None, 3, 1), (None, 8, 2), (None, 0, 1), (0, 5, 5), (3, 5, 3), (9, 5, 5)],
+)
+def test_a_quarter_of_the_slots_is_replaced_at_once_unless_told(
+    parallelism: int | None, slots: int, at_once: int
+) -> None:
+    assert Update(parallelism=parallelism).at_once(slots) == at_once
+
+
+@pytest.mark.parametrize(
+    ("strategy", "slots", "canaries"),
+    [
+        (Strategy(), 5, 1),
+        (Strategy(canary=3), 5, 3),
+        (Strategy(canary=9), 5, 5),
+        (Strategy(canary=0), 5, 1),
+        (Strategy(canary_percent=10), 5, 1),
+        (Strategy(canary_percent=10), 11, 2),
+        (Strategy(canary_percent=100), 7, 7),
+    ],
+)
+def test_a_canary_is_a_number_of_slots_or_a_share(
+    strategy: Strategy, slots: int, canaries: int
+) -> None:
+    assert strategy.canaries(slots) == canaries
+
+
+def test_why_a_slot_has_to_stop_before_it_begins_anew() -> None:
+    assert "twice" in ServiceSpec(image="w", strict=True).alone
+    assert "data" in WEB.alone
+    host = [Port(target=80, published=8080, mode="host")]
+    assert "8080" in ServiceSpec(image="w", ports=host).alone
+    assert not ServiceSpec(image="w", ports=[Port(target=80, mode="host")]).alone

@@ -61,6 +61,7 @@ def follows(node: str) -> list[str]:
     own = [event for event in REGISTRY.values() if _is_of_a_node(event)]
     apps: list[type[Event]] = [
         deploy.DeployAccepted,
+        deploy.DeployCompleted,  # It tells which revisions are kept to go back to.
         deploy.RemovalAccepted,
         deploy.RemovalCompleted,
     ]

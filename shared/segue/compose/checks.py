@@ -21,6 +21,7 @@ def check(canonical: dict[str, Any], findings: Findings) -> None:
         _image(at, section, findings)
         _counts(at, section, findings)
         _restarts(at, section, findings)
+        _rollouts(at, section, findings)
         _engine(at, section, findings)
         _network(at, section, canonical, findings)
         _ports(at, section, findings)
@@ -82,6 +83,34 @@ def _restarts(at: str, section: dict[str, Any], findings: Findings) -> None:
             "use on-failure, or leave it out",
             "conflict",
         )
+
+
+def _rollouts(at: str, section: dict[str, Any], findings: Findings) -> None:
+    """Refuse what a strategy makes nothing of; say what cannot be had."""
+    deploy, asked = section.get("deploy", {}), section.get("x-segue", {}).get("rollout", {})
+    strategy = asked.get("strategy", "rolling")
+    if "canary" in asked and strategy != "canary":
+        findings.at(f"{at}.x-segue.rollout.canary").wrong(
+            f"has no effect with strategy {strategy}", "write strategy: canary", "conflict"
+        )
+    if asked.get("promote") == "manual" and strategy == "rolling":
+        findings.at(f"{at}.x-segue.rollout.promote").wrong(
+            "has no effect with strategy rolling", "use canary or blue_green", "conflict"
+        )
+    given = [key for key in ("update_config", "rollback_config") if key in deploy]
+    given += ["x-segue.rollout"] if asked else []
+    if not given:
+        return
+    made = service.make(section)
+    if made.is_job:
+        for key in given:
+            where = key if key.startswith("x-") else f"deploy.{key}"
+            findings.at(f"{at}.{where}").note("has no effect: a job's slots run anew at once")
+    for key in () if made.is_job or not made.alone else given:
+        if key.startswith("x-") and strategy == "blue_green":
+            findings.at(f"{at}.{key}.strategy").note(f"becomes rolling: {made.alone}")
+        elif deploy.get(key, {}).get("order") == "start-first":
+            findings.at(f"{at}.deploy.{key}.order").note(f"becomes stop-first: {made.alone}")
 
 
 def _engine(at: str, section: dict[str, Any], findings: Findings) -> None:

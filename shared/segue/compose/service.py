@@ -22,6 +22,8 @@ from segue.spec import (
     Resources,
     Restart,
     ServiceSpec,
+    Strategy,
+    Update,
 )
 
 _PREFIX = "services.*."
@@ -34,7 +36,7 @@ _CONDITIONS: dict[str, Literal["started", "healthy", "completed"]] = {
     "service_healthy": "healthy",
     "service_completed_successfully": "completed",
 }
-_KEPT = ("update_config", "rollback_config", "endpoint_mode")
+_KEPT = ("endpoint_mode",)
 
 
 def make(section: dict[str, Any], *, runs_to_completion: bool = False) -> ServiceSpec:
@@ -64,6 +66,8 @@ def make(section: dict[str, Any], *, runs_to_completion: bool = False) -> Servic
         network_mode=section.get("network_mode"),
         labels=deploy.get("labels", {}),
         **_ours(section.get("x-segue", {})),
+        update=_update(deploy.get("update_config", {}), "rollback"),
+        rollback=_update(deploy.get("rollback_config", {}), "continue"),
         container=container(section),
         extensions={
             key: value
@@ -82,7 +86,31 @@ def _ours(given: dict[str, Any]) -> dict[str, Any]:
         "min_available": 0 if share else least,
         "min_available_percent": int(least.removesuffix("%")) if share else 0,
         "on_return": given.get("on_return", "keep_newest"),
+        "strategy": _strategy(given.get("rollout", {})),
     }
+
+
+def _strategy(given: dict[str, Any]) -> Strategy:
+    canary = given.get("canary", 1)
+    share = isinstance(canary, str)
+    return Strategy(
+        kind=given.get("strategy", "rolling"),
+        canary=1 if share else canary,
+        canary_percent=int(canary.removesuffix("%")) if share else 0,
+        promote=given.get("promote", "auto"),
+        deadline_s=_seconds(given, "deadline", 300.0),
+    )
+
+
+def _update(given: dict[str, Any], action: Literal["rollback", "continue"]) -> Update:
+    return Update(
+        parallelism=given.get("parallelism"),
+        delay_s=_seconds(given, "delay", 0.0),
+        order=given.get("order"),
+        failure_action=given.get("failure_action", action),
+        monitor_s=_seconds(given, "monitor", 10.0),
+        max_failure_ratio=given.get("max_failure_ratio", 0.0),
+    )
 
 
 def replicas(section: dict[str, Any]) -> int:

@@ -10,6 +10,7 @@ from segue.events import (
     log,
     node,
     rebalance,
+    rollout,
     scale,
     service,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "log",
     "node",
     "rebalance",
+    "rollout",
     "scale",
     "service",
     "subjects",

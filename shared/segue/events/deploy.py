@@ -1,6 +1,6 @@
 """What happens to apps: a request, the doorkeeper's answer, and how it went.
 
-deploy.requested ─→ accepted ─→ completed | failed
+deploy.requested ─→ accepted ─→ completed | failed | reverted ─→ accepted (restores an older one)
                  └→ rejected
 """
 
@@ -38,6 +38,7 @@ class DeployAccepted(Event, type="deploy.accepted", scope=("app",)):
     app: str
     revision: int  # Counts the app's accepted deploys from 1.
     spec: AppSpec
+    restores: int = 0  # The older revision that this one is again; 0: none.
     notes: list[Problem] = []  # Accepted, but without the effect one might expect.
 
 
@@ -62,6 +63,16 @@ class DeployFailed(Event, type="deploy.failed", scope=("app",)):
 
     app: str
     revision: int
+    reason: str
+    blocking: list[str] = []  # Slots, at most ten, such as `web.3`.
+
+
+class DeployReverted(Event, type="deploy.reverted", scope=("app",)):
+    """The revision is given up. The deployer reacts: the next revision restores `to`."""
+
+    app: str
+    revision: int
+    to: int  # The last revision that came up.
     reason: str
     blocking: list[str] = []  # Slots, at most ten, such as `web.3`.
 

@@ -15,6 +15,7 @@ from segue.events.deploy import (
     DeployFailed,
     DeployRejected,
     DeployRequested,
+    DeployReverted,
     RemovalAccepted,
     RemovalCompleted,
     RemovalRejected,
@@ -36,8 +37,20 @@ from segue.events.node import (
     NodeUncordonRequested,
 )
 from segue.events.rebalance import RebalancePlanned
+from segue.events.rollout import (
+    RollbackRequested,
+    RolloutAbortRequested,
+    RolloutPaused,
+    RolloutPauseRequested,
+    RolloutPromoted,
+    RolloutPromoteRequested,
+    RolloutRequestRejected,
+    RolloutResumed,
+    RolloutResumeRequested,
+)
 from segue.events.scale import ScaleAccepted, ScaleRejected, ScaleRequested
 from segue.events.service import ServiceFlapping, ServiceSteady
+from segue.picture import fold_rollout
 from segue.picture.indexed import Indexed
 from segue.picture.state import App, Forgotten, Leader, Request, Service
 from segue.spec import ServiceSpec, digest
@@ -45,6 +58,7 @@ from segue.spec import ServiceSpec, digest
 ANSWERED_KEPT = 1_000
 REMOVED_APPS_KEPT, REMOVED_SLOTS_KEPT = 1_000, 10_000
 FORGOTTEN_KEPT = 10_000
+COMPLETED_KEPT = 10
 ANSWERS = frozenset(
     kind.type
     for kind in (
@@ -61,6 +75,11 @@ ANSWERS = frozenset(
         NodeRemoved,
         NodeRequestRejected,
         RebalancePlanned,
+        DeployReverted,
+        RolloutPaused,
+        RolloutResumed,
+        RolloutPromoted,
+        RolloutRequestRejected,
     )
 )
 
@@ -106,8 +125,9 @@ def deploy_accepted(picture: Indexed, record: Record, event: DeployAccepted) -> 
         picture.state.forgotten.pop(event.app, None)
     app.revision, app.cause, app.phase = event.revision, record.as_cause(), "deploying"
     app.accepted_at = app.changed_at = app.progressed_at = record.time
-    app.progress = None
+    app.progress = app.reverted = None
     app.reason = ""
+    app.restores = event.restores
     app.specs[event.revision] = event.spec
     for name, spec in event.spec.services.items():
         mark = digest(event.spec, name)
@@ -117,12 +137,15 @@ def deploy_accepted(picture: Indexed, record: Record, event: DeployAccepted) -> 
                 name=name, spec=spec, digest=mark, revision=event.revision, replicas=spec.replicas
             )
             app.services[name] = service
-        elif service.digest != mark or not service.wanted:
+        service.rollout = fold_rollout.opened(picture, record, app, service, spec, mark)
+        if service.digest != mark or not service.wanted:
             service.revision = event.revision
         service.spec, service.digest = spec, mark
         service.replicas, service.wanted = spec.replicas, True
     for name, service in app.services.items():
         service.wanted = name in event.spec.services
+        if not service.wanted:
+            service.rollout = None
         service.cause, service.changed_at = record.as_cause(), record.time
         _forget_ends(service)
         _try_at_once(service, record)
@@ -155,6 +178,7 @@ def _forget_ends(service: Service) -> None:
 def forget_specs(app: App) -> None:
     """Drop the revisions that no service and no container refers to."""
     kept = {service.revision for service in app.services.values()} | {app.revision}
+    kept |= app.completed.keys()
     for service in app.services.values():
         for slot in service.slots.values():
             kept |= {container.revision for container in slot.containers()}
@@ -166,6 +190,12 @@ def deploy_completed(picture: Indexed, record: Record, event: DeployCompleted) -
     app = picture.apps.get(event.app)
     if app and app.revision == event.revision and app.phase in ("deploying", "failed"):
         app.phase, app.settled_at, app.reason = "running", record.time, ""
+        app.completed[app.revision] = {
+            service.name: service.replicas for service in app.services.values() if service.wanted
+        }
+        for revision in sorted(app.completed)[:-COMPLETED_KEPT]:
+            del app.completed[revision]
+        forget_specs(app)
 
 
 def deploy_failed(picture: Indexed, record: Record, event: DeployFailed) -> None:
@@ -182,9 +212,9 @@ def removal_accepted(picture: Indexed, record: Record, event: RemovalAccepted) -
         return
     app.phase, app.cause = "removing", record.as_cause()
     app.accepted_at = app.changed_at = record.time
-    app.with_volumes, app.progress = event.volumes, None
+    app.with_volumes, app.progress, app.reverted = event.volumes, None, None
     for service in app.services.values():
-        service.wanted = False
+        service.wanted, service.rollout = False, None
         service.cause, service.changed_at = record.as_cause(), record.time
         _forget_ends(service)
         picture.touch(app.name, service.name)
@@ -195,7 +225,7 @@ def removal_completed(picture: Indexed, record: Record, event: RemovalCompleted)
     app = picture.apps.get(event.app)
     if app is None or app.phase != "removing":
         return
-    app.phase, app.settled_at = "removed", record.time
+    app.phase, app.settled_at, app.completed = "removed", record.time, {}
     for service in app.services.values():
         service.flapping_since, service.flapping_cause = 0.0, None
         _forget_ends(service)
@@ -270,6 +300,9 @@ def scale_accepted(picture: Indexed, record: Record, event: ScaleAccepted) -> No
         _forget_ends(service)
         app.cause, app.changed_at = record.as_cause(), record.time
         app.progressed_at = record.time
+        before = app.completed.get(max(app.completed, default=0), {})
+        if event.service in before:
+            before[event.service] = event.replicas  # Whoever goes back keeps what was asked since.
         picture.touch(event.app, event.service)
 
 
@@ -306,6 +339,11 @@ FOLDS: dict[str, Callable[[Indexed, Record, Any], None]] = {
     NodeDrainRequested.type: request,
     NodeLabelRequested.type: request,
     NodeRemovalRequested.type: request,
+    RollbackRequested.type: request,
+    RolloutPauseRequested.type: request,
+    RolloutResumeRequested.type: request,
+    RolloutPromoteRequested.type: request,
+    RolloutAbortRequested.type: request,
     DeployAccepted.type: deploy_accepted,
     DeployCompleted.type: deploy_completed,
     DeployFailed.type: deploy_failed,

@@ -23,6 +23,7 @@ from segue.events.container import (
     ContainerUnplaceable,
 )
 from segue.events.node import Held
+from segue.picture import fold_rollout
 from segue.picture.ending import end, revive
 from segue.picture.indexed import Indexed
 from segue.picture.state import RANK, UP, Container, Phase, Slot
@@ -82,7 +83,7 @@ def _fill(picture: Indexed, slot: Slot, made: Container) -> None:
         lives = not old.ended and not old.retired
         if old.phase in ("failed", "finished") or (lives and not made.moves):
             slot.restarts += 1
-        if old.digest != made.digest:
+        if made.digest != (slot.last_digest or old.digest):
             slot.streak = 0
     slot.container, slot.attempt = made, made.attempt
 
@@ -171,6 +172,7 @@ def started(picture: Indexed, record: Record, event: ContainerStarted) -> None:
         container.engine_id, container.image = event.engine_id, event.image
         container.addresses = event.addresses
         container.started_at = container.started_at or record.time
+        fold_rollout.note_ready(picture, record, container)
         _progress(picture, container, record)
 
 
@@ -187,6 +189,7 @@ def healthy(picture: Indexed, record: Record, event: ContainerHealthy) -> None:
         container.streak = 0
         container.started_at = container.started_at or record.time
         container.healthy_at = container.healthy_at or record.time
+        fold_rollout.note_ready(picture, record, container)
         _progress(picture, container, record)
 
 
@@ -240,9 +243,11 @@ def _end_by_itself(
     if container is None:
         return None
     end(picture, container, record.time)
+    fold_rollout.note_end(picture, record, container, event)
     slot = picture.slot(event.app, event.service, event.slot)
     if slot is not None and not container.retired:
         slot.streak = 1 if _trusted(up_at, record.time) else slot.streak + 1
+        slot.last_digest = container.digest
         kept = max(ENDS_KEPT, _attempts(picture, event) + 1)
         slot.ended_at = [*slot.ended_at[-kept + 1 :], record.time]
     return container

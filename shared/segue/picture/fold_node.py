@@ -29,7 +29,7 @@ from segue.events.node import (
     NodeSuspected,
     NodeUncordoned,
 )
-from segue.picture import ending
+from segue.picture import ending, fold_rollout
 from segue.picture.indexed import Indexed
 from segue.picture.state import UP, Drain, Node, Removed
 
@@ -269,6 +269,7 @@ def pulling(picture: Indexed, record: Record, event: ImagePulling | ImagePulled)
         if container.phase == "assigned" and spec is not None and spec.image == event.image:
             app = picture.apps[container.app]
             app.progressed_at = max(app.progressed_at, record.time)
+            fold_rollout.note_pull(picture, record, container)
 
 
 FOLDS: dict[str, Callable[[Indexed, Record, Any], None]] = {

@@ -90,6 +90,9 @@ class Indexed:
         service = app.services.get(container.service)
         if found is None and service is not None and service.digest == container.digest:
             found = app.specs.get(service.revision)
+        if found is None and service is not None and service.rollout is not None:
+            old = service.rollout.old
+            found = app.specs.get(old.revision) if old.digest == container.digest else None
         return found
 
     def spec(self, container: Container) -> ServiceSpec | None:

@@ -17,6 +17,7 @@ from segue.picture import (
     fold_log,
     fold_node,
     fold_rebalance,
+    fold_rollout,
 )
 from segue.picture.indexed import Indexed
 from segue.picture.state import ENDED, Container, State
@@ -29,6 +30,7 @@ _FOLDS = {
     **fold_log.FOLDS,
     **fold_node.FOLDS,
     **fold_rebalance.FOLDS,
+    **fold_rollout.FOLDS,
 }
 
 

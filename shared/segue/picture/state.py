@@ -13,6 +13,7 @@ from segue.events.container import Address, Refusal
 from segue.events.gateway import GatewayJoined
 from segue.events.node import Blocker, Held, NodeJoined
 from segue.events.rebalance import Move
+from segue.events.rollout import Order, Strategy
 from segue.spec import AppSpec, ServiceSpec
 
 Phase = Literal[
@@ -65,6 +66,7 @@ class Container(msgspec.Struct, omit_defaults=True):
     requested_seq: int = 0  # Who waits is served in this order.
     assigned_at: float = 0.0
     started_at: float = 0.0
+    ready_at: float = 0.0  # When it first did its work.
     healthy_at: float = 0.0  # Since when it is healthy without a break.
     ended_at: float = 0.0
     routed_at: float = 0.0  # Since when every gateway leads to it …
@@ -100,7 +102,8 @@ class Slot(msgspec.Struct, omit_defaults=True):
     streak: int = 0  # Ends by itself since it was last up for long enough to be trusted.
     ended_at: list[float] = []  # When one ended by itself, newest last, as many as matter.
     last_reason: str = ""  # Why the newest of them ended …
-    last_exit_code: int | None = None  # … and with what.
+    last_exit_code: int | None = None  # … and with what …
+    last_digest: str = ""  # … and which version it ran.
     pinned: str = ""  # Its node, in a global service.
     home: str = ""  # The node that holds the data of its local volumes …
     home_attempt: int = 0  # … since this attempt was assigned to it.
@@ -116,6 +119,62 @@ class Slot(msgspec.Struct, omit_defaults=True):
         return [*self.leaving.values(), *([self.container] if self.container else [])]
 
 
+class Version(msgspec.Struct):
+    """What a service was, and is to be again if what it is to be now does not work."""
+
+    spec: ServiceSpec
+    digest: str
+    revision: int  # The last of the app's that came up.
+
+
+class Verdict(msgspec.Struct):
+    """Why a rollout cannot go on by itself."""
+
+    kind: Literal["failed", "stalled"]
+    reason: str
+    cause: Cause
+    slots: list[int] = []  # Those it is about.
+
+
+class Failure(msgspec.Struct, omit_defaults=True):
+    """How a container of the new version failed."""
+
+    slot: int
+    attempt: int
+    reason: str
+    cause: Cause
+    exit_code: int | None = None
+    message: str = ""
+    logs: list[str] = []
+
+
+class Rollout(msgspec.Struct, omit_defaults=True):
+    """How far a service is on its way from one version to another.
+
+    A slot that has not been advanced is to run the old version. Both are the same when the way
+    leads back: then `superseded` has what is left of the version that was given up.
+    """
+
+    old: Version
+    cause: Cause  # The newest of its events.
+    begun_at: float
+    back: bool = False  # To a version that came up before: that is done as `rollback_config` says.
+    superseded: dict[str, ServiceSpec] = {}  # By digest, what may still run of neither version.
+    strategy: Strategy | Literal[""] = ""  # As it was said when it started; empty before.
+    order: Order = "start-first"
+    advanced: dict[int, None] = {}
+    seen: dict[int, None] = {}  # Slots that were ready with the new version at least once.
+    ready_at: float = 0.0  # When the last of them became ready.
+    progressed_at: float = 0.0
+    failed: dict[int, None] = {}  # Slots in which the new version failed.
+    failure: Failure | None = None  # The newest.
+    skipped: dict[int, None] = {}  # Slots that are not waited for any more.
+    held: str = ""  # Why no slot is advanced, as it was said last.
+    paused: bool = False
+    promoted: bool = False
+    verdict: Verdict | None = None
+
+
 class Service(msgspec.Struct, omit_defaults=True):
     """A service of an app, as it is to be and as it is."""
 
@@ -128,8 +187,16 @@ class Service(msgspec.Struct, omit_defaults=True):
     cause: Cause | None = None  # The event that made it what it is to be …
     changed_at: float = 0.0  # … and when that was said.
     slots: dict[int, Slot] = {}
+    rollout: Rollout | None = None  # While its slots go from one version to another.
     flapping_since: float = 0.0
     flapping_cause: Cause | None = None
+
+
+class Reversion(msgspec.Struct):
+    """That a revision was given up for an older one."""
+
+    to: int
+    cause: Cause
 
 
 class App(msgspec.Struct, omit_defaults=True):
@@ -140,6 +207,9 @@ class App(msgspec.Struct, omit_defaults=True):
     revision: int = 0
     phase: Literal["deploying", "running", "failed", "removing", "removed"] = "deploying"
     specs: dict[int, AppSpec] = {}  # Of the revisions that something still refers to.
+    completed: dict[int, dict[str, int]] = {}  # Revisions that came up: slots of each service.
+    restores: int = 0  # The older revision that this one is again.
+    reverted: Reversion | None = None  # Until the next revision, which restores that one.
     services: dict[str, Service] = {}
     accepted_at: float = 0.0
     changed_at: float = 0.0  # When `cause` was said.

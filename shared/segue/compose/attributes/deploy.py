@@ -75,26 +75,35 @@ def _ratio(value: Any) -> float:
     return ratio
 
 
-def _rollout(kind: str, *actions: str) -> tuple[Row, ...]:
+def _rollout(kind: str, field: str, action: str, *actions: str) -> tuple[Row, ...]:
     path = f"services.*.deploy.{kind}"
 
-    def row(key: str, form: Form) -> Row:
-        return Row(f"{path}.{key}", "honour", form, field=f"extensions.{kind}.{key}")
+    def row(key: str, form: Form, to: str, says: str = "") -> Row:
+        return Row(f"{path}.{key}", "honour", form, field=f"{field}.{to}", says=says)
 
     return (
-        Row(
-            path,
-            "note",
-            section,
-            field=f"extensions.{kind}",
-            says="is kept, and takes effect with rollouts, a later part of Segue",
+        Row(path, "honour", section, field=field),
+        row(
+            "parallelism",
+            whole(0, 100_000),
+            "parallelism",
+            "0: all at once; without it a quarter of the slots, and at least one",
         ),
-        row("parallelism", whole(0, 100_000)),
-        row("delay", duration),
-        row("failure_action", choice(*actions)),
-        row("monitor", duration),
-        row("max_failure_ratio", scalar(_ratio)),
-        row("order", choice("stop-first", "start-first")),
+        row("delay", duration, "delay_s", "counts where it is longer than `monitor`"),
+        row("failure_action", choice(action, *actions), "failure_action", f"without it {action}"),
+        row(
+            "monitor",
+            duration,
+            "monitor_s",
+            "so long a new container has to be ready before the next step; without it 10s",
+        ),
+        row("max_failure_ratio", scalar(_ratio), "max_failure_ratio"),
+        row(
+            "order",
+            choice("stop-first", "start-first"),
+            "order",
+            "without it start-first, but where a slot cannot run twice side by side",
+        ),
     )
 
 
@@ -117,8 +126,8 @@ DEPLOY: tuple[Row, ...] = (
         says="is kept, and takes effect with the gateway, a later part of Segue",
     ),
     _h("labels", pairs, "labels"),
-    *_rollout("update_config", "pause", "continue", "rollback"),
-    *_rollout("rollback_config", "pause", "continue"),
+    *_rollout("update_config", "update", "rollback", "pause", "continue"),
+    *_rollout("rollback_config", "rollback", "continue", "pause"),
     _h("restart_policy", section, "restart"),
     _h("restart_policy.condition", choice("none", "on-failure", "any"), "restart.condition"),
     _h("restart_policy.delay", duration, "restart.delay_s"),

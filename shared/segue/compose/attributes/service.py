@@ -233,6 +233,26 @@ SERVICE: tuple[Row, ...] = (
         "on_return",
         says="which container stays when a node comes back whose slots were filled elsewhere",
     ),
+    Row("services.*.x-segue.rollout", "honour", ours, field="strategy"),
+    _typed("x-segue.rollout.strategy", choice("rolling", "canary", "blue_green"), "strategy.kind"),
+    _typed(
+        "x-segue.rollout.canary",
+        least_up,
+        "strategy.canary",
+        says="so many slots, or `10%` of them, try the new version before the others; without it 1",
+    ),
+    _typed(
+        "x-segue.rollout.promote",
+        choice("auto", "manual"),
+        "strategy.promote",
+        says="manual: a canary, or blue_green's new side, waits for `segue rollout promote`",
+    ),
+    _typed(
+        "x-segue.rollout.deadline",
+        duration,
+        "strategy.deadline_s",
+        says="a rollout that came no step further for so long, pulls left out, stalls; 5m",
+    ),
     Row(
         "services.*.container_name",
         "note",
