@@ -2,6 +2,7 @@
 
 import pathlib
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -156,6 +157,25 @@ def test_what_runs_is_told_with_the_labels_that_the_engine_knows_nothing_of_any_
     assert (one.container, one.labels) == (made, {"segue.cluster": "seen"})
     command = pathlib.Path(f"/proc/{one.pids[0]}/cmdline").read_bytes()
     assert command.split(b"\0")[0] == b"sleep"
+
+
+def test_a_container_has_begun_once_its_runtime_has_made_way_for_its_program(
+    hosts: Hosts, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "init").write_text("import time; time.sleep(1000)")
+    host = hosts[1]
+    group = pathlib.Path("/sys/fs/cgroup")
+    if not (group / "cgroup.controllers").exists():
+        group /= "freezer"
+    group /= f"{host.cgroup}/being-made"
+    group.mkdir()
+    for words, begun in ((["runc", "init"], False), (["python", "init"], True)):
+        with subprocess.Popen(words, executable=sys.executable, cwd=tmp_path) as process:
+            (group / "cgroup.procs").write_text(str(process.pid))
+            found = host.processes()
+            process.kill()
+        assert [(one.container, one.begun) for one in found] == [("being-made", begun)]
+    group.rmdir()
 
 
 def fails_amid_its_work(hosts: Hosts, folder: pathlib.Path, seen: list[Host]) -> None:

@@ -73,12 +73,12 @@ class Bed(Cluster):
             words += ["--state", folders["state"], "--runtime", folders["run"], *more]
             self.start("node_runner", host.name, *words, host=host)
 
-    def running(self, app: str = "shop") -> dict[str, list[str]]:
-        """Give, by slot (`web.3`), the hosts on which a process of it lives."""
+    def running(self, app: str = "shop", *, begun: bool = False) -> dict[str, list[str]]:
+        """Give, by slot (`web.3`), the hosts on which a process of it lives, or it has `begun`."""
         found: dict[str, list[str]] = {}
         for host in self.hosts:
             for one in host.processes():
-                if one.labels.get("segue.app") == app:
+                if one.labels.get("segue.app") == app and one.begun >= begun:
                     slot = f"{one.labels['segue.service']}.{one.labels['segue.slot']}"
                     found.setdefault(slot, []).append(host.name)
         return found

@@ -1,5 +1,6 @@
 """An app of many containers on many hosts, and what became of them, told from outside."""
 
+import functools
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -34,7 +35,7 @@ async def each_once(
     names = {host.name for host in hosts}
     end = time.monotonic() + within_s
     while True:
-        found = await anyio.to_thread.run_sync(bed.running, app)
+        found = await anyio.to_thread.run_sync(functools.partial(bed.running, app, begun=True))
         seen_at = time.monotonic()
         places = Counter(where for slot in found.values() for where in slot)
         if set(found) == wanted and places.total() == replicas and set(places) <= names:

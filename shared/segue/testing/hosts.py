@@ -51,11 +51,16 @@ class Unit(Protocol):
 
 
 class Running(msgspec.Struct, frozen=True):
-    """A container in which at least one process lives."""
+    """A container in which at least one process lives.
+
+    It has begun once its runtime, which makes ready for it, has made way for its program: of many
+    that are started at once all have a process long before the first begins.
+    """
 
     container: str
     labels: dict[str, str]
     pids: list[int]
+    begun: bool
 
 
 class HostEngine(PrivateEngine):
@@ -91,6 +96,7 @@ class Host:
         self.address = network.address(number)
         self.units: list[Unit] = []
         self._down: list[Unit] = []
+        self._known: dict[str, dict[str, str]] = {}  # Labels, by container.
         self.cgroup = network.namespace(number)
         _thaw(self.cgroup)  # A run that was killed may have left it frozen.
         self.engine = HostEngine(network.namespace(number), self.cgroup, self.enter)
@@ -167,7 +173,8 @@ class Host:
         for folder in sorted(_tree(self.cgroup).glob("*/")):
             pids = sorted(_living(folder))
             if folder.name != "host" and pids:
-                found.append(Running(folder.name, self._labels(folder.name), pids))
+                begun = any(not _is_runtime(pid) for pid in pids)
+                found.append(Running(folder.name, self._labels(folder.name), pids, begun))
         return found
 
     def end(self) -> None:
@@ -179,12 +186,15 @@ class Host:
         self.engine.stop()
 
     def _labels(self, container: str) -> dict[str, str]:
-        """Read what the engine has written down of a container."""
+        """Read what the engine has written down of a container, once: it never changes."""
+        if container in self._known:
+            return self._known[container]
         file = self.engine.root / "data/containers" / container / "config.v2.json"
         try:
             found: dict[str, str] = json.loads(file.read_bytes())["Config"]["Labels"] or {}
         except (FileNotFoundError, json.JSONDecodeError):
             return {}  # It is being removed; what still runs is told of all the same.
+        self._known[container] = found
         return found
 
     def _pids(self) -> set[int]:
@@ -284,6 +294,13 @@ def _living(tree: pathlib.Path) -> set[int]:
         with contextlib.suppress(OSError):
             found |= {int(pid) for pid in file.read_text().split()}
     return found
+
+
+def _is_runtime(pid: int) -> bool:
+    """Tell whether a container's process is its runtime still."""
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"runc\0init")
+    return True  # It has gone meanwhile.
 
 
 def _freeze(cgroup: str) -> None:
