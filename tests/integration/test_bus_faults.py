@@ -2,7 +2,9 @@
 
 import asyncio
 import itertools
+import pathlib
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 
@@ -152,6 +154,28 @@ async def test_a_writer_that_repeats_at_once_lets_the_connection_come_back(
     nats.start()
     assert await writing > 1
     assert (await bus.head()).last == 1
+
+
+async def test_a_write_that_nobody_takes_is_told_of_though_nobody_says_what_the_log_takes(
+    tmp_path: pathlib.Path,
+) -> None:
+    class Electing(NatsServer):
+        """It has no log just now, and whoever is to tell of the log does not answer."""
+
+        def configure(self) -> pathlib.Path:
+            file = self.directory / "server.conf"
+            file.write_text(f'listen: "127.0.0.1:{self.port}"')
+            return file
+
+    with Electing(tmp_path) as server:
+        async with await connect(Settings(url=server.url), name="test") as bus:
+            silent = bus.listen("$JS.API.STREAM.INFO.EVENTS")
+            begun = time.monotonic()
+            outcome = await bus.append([message(1)], timeout_s=30)
+            assert (outcome.kind, "nobody serves" in outcome.reason) == ("unknown", True)
+            assert time.monotonic() - begun < 4
+            await anext(aiter(silent))
+            silent.close()
 
 
 async def test_a_follower_outlives_its_consumer(bus: Bus) -> None:
