@@ -29,6 +29,9 @@ from segue.shell.what_if import Question, answer
 
 CLOCK_SET_EVERY_S = 30.0
 SNAPSHOTS_TRIED = 3
+# A bus that elects its leader drops what is said; a write is repeated with the same ids, so that
+# giving up early costs nothing. Each message of a batch adds to what a loaded bus is given.
+WRITE_S, WRITE_EACH_S = 1.0, 0.002
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("segue.shell")
 
@@ -112,7 +115,8 @@ class Pump:
 
     async def _append(self, command: Append) -> None:
         begun = time.monotonic()
-        outcome = await self.bus.append(command.messages, command.fence)
+        timeout_s = WRITE_S + WRITE_EACH_S * len(command.messages)
+        outcome = await self.bus.append(command.messages, command.fence, timeout_s=timeout_s)
         if outcome.kind == "stored":
             telemetry.published(command.messages, took_s=time.monotonic() - begun)
         else:

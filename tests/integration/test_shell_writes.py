@@ -1,0 +1,72 @@
+"""How a service writes to a bus that does not answer: soon again, and once."""
+
+import time
+from typing import Any
+
+import anyio
+from segue.bus import Bus
+from segue.core import Core, Decision
+from segue.events.deploy import RemovalRequested
+from segue.log import Outcome
+from segue.shell.pump import Pump
+from segue.testing.nats_server import NatsServer
+
+
+class Asks(Core):
+    """Owes one event from the moment it is told to."""
+
+    service = "deployer"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.owes = False
+
+    def hear(self, news: Any, now: float) -> None:
+        del now
+        self.owes = self.owes or news == "say it"
+
+    def fold(self, record: Any) -> None:
+        super().fold(record)
+        if isinstance(record.event, RemovalRequested):
+            self.owes = False
+
+    def decide(self, now: float) -> list[Any]:
+        del now
+        return [Decision(RemovalRequested(app="shop"))] if self.owes else []
+
+
+async def test_a_write_that_a_bus_without_a_leader_has_dropped_is_soon_said_again(
+    nats: NatsServer, bus: Bus
+) -> None:
+    # A bus that elects its leader drops what is said: whoever waits long after that, waits in vain.
+    core = Asks()
+    pump = Pump(core, bus, instance="a")
+    tries: list[tuple[str, float]] = []
+    wrote = pump.machine.wrote
+
+    def note(number: int, outcome: Outcome, now: float) -> None:
+        tries.append((outcome.kind, time.monotonic()))
+        wrote(number, outcome, now)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pump.run)
+        with anyio.fail_after(30):
+            while not pump.machine.leading:
+                await anyio.sleep(0.01)
+        pump.machine.wrote = note  # type: ignore[method-assign]  # To look on.
+        nats.freeze()
+        begun = time.monotonic()
+        pump.hear("say it")
+        with anyio.fail_after(30):
+            while not tries:
+                await anyio.sleep(0.01)
+        nats.thaw()
+        ((kind, at), *_) = tries
+        assert kind == "unknown"
+        assert at - begun < 3.0
+        with anyio.fail_after(30):
+            while core.owes:
+                await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+    said = [one async for one in bus.read(subjects=[RemovalRequested(app="shop").subject])]
+    assert len(said) == 1
