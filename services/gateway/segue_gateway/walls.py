@@ -28,7 +28,6 @@ from segue_gateway.table import Table
 BUS_PORTS = (4222, 6222, 8222)
 ENGINE_PORTS = (2375, 2376)
 INGRESS_PORTS = (80, 443)
-_REFUSED = "reject with icmpx admin-prohibited"
 
 
 class Openings(msgspec.Struct, frozen=True):
@@ -84,7 +83,6 @@ def render(table: Table, by_address: Mapping[str, str], openings: Openings) -> s
     return _RULES.format(
         mark=MARK,
         pool=openings.pool,
-        refused=_REFUSED,
         bound=_elements(bound),
         own=_elements(own),
         published=_elements(anywhere),
@@ -131,6 +129,10 @@ table inet segue {{
     set nodes {{ type ipv4_addr; {nodes} }}
     set guarded {{ type inet_service; {guarded} }}
 
+    chain refuse {{
+        meta l4proto tcp reject with tcp reset
+        reject with icmpx admin-prohibited
+    }}
     chain to_proxy {{
         type nat hook prerouting priority dstnat - 10; policy accept;
         dnat ip to ip daddr . tcp dport map @bound
@@ -140,21 +142,21 @@ table inet segue {{
         iifname "lo" accept
         ct state established,related accept
         iifname . ip daddr @own meta l4proto {{ tcp, icmp }} accept
-        ip daddr {pool} {refused}
+        ip daddr {pool} goto refuse
         iifname != "{mark}*" accept
         fib daddr . iif type local meta l4proto {{ tcp, udp }} th dport 53 accept
         tcp dport @published accept
         ip daddr . tcp dport @published_at accept
         meta l4proto {{ tcp, udp }} th dport @opened accept
-        {refused}
+        goto refuse
     }}
     chain across {{
         type filter hook forward priority filter - 10; policy accept;
         iifname != "{mark}*" accept
         ct state established,related accept
-        oifname "{mark}*" fib daddr . iif oif missing {refused}
-        ip daddr {pool} {refused}
-        ip daddr @nodes tcp dport @guarded {refused}
+        oifname "{mark}*" fib daddr . iif oif missing goto refuse
+        ip daddr {pool} goto refuse
+        ip daddr @nodes tcp dport @guarded goto refuse
     }}
 }}
 """
