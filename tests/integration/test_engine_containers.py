@@ -17,6 +17,7 @@ from segue_node_runner.errors import EngineError
 from segue_node_runner.facts import condition, facts
 from segue_node_runner.inventory import Found
 from segue_node_runner.policy import Policy
+from segue_node_runner.sdk import Limits
 
 pytestmark = pytest.mark.engine
 Orders = Callable[..., Start]
@@ -154,7 +155,7 @@ async def test_an_engine_never_runs_a_slot_twice(node_engine: Engine, order: Ord
     await node_engine.start(order(), nothing)
     with pytest.raises(EngineError, match=r"attempt 1 of shop.web.1 still runs here") as refused:
         await node_engine.start(order(attempt=2), nothing)
-    assert (refused.value.kind, refused.value.final) == ("conflict", False)
+    assert (refused.value.kind, refused.value.final) == ("occupied", False)
 
 
 async def test_an_order_that_is_over_changes_nothing(node_engine: Engine, order: Orders) -> None:
@@ -231,10 +232,16 @@ async def test_removing_an_app_leaves_other_apps_and_its_volumes_unless_told(
 
 
 async def test_starts_are_bound_and_all_come_up(
-    node_engine: Engine, order: Orders, cluster: str, monkeypatch: pytest.MonkeyPatch
+    docker_engine: RealEngine,
+    order: Orders,
+    cluster: str,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    limits = Limits(quick_s=60.0, start_s=120.0)
+    engine = Engine(docker_engine.url, runtime=tmp_path, limits=limits)
     most, now = 0, 0
-    begin = node_engine.calls.start
+    begin = engine.calls.start
 
     async def counted(ask: Callable[[APIClient], T]) -> T:
         nonlocal most, now
@@ -245,12 +252,12 @@ async def test_starts_are_bound_and_all_come_up(
         finally:
             now -= 1
 
-    monkeypatch.setattr(node_engine.calls, "start", counted)
+    monkeypatch.setattr(engine.calls, "start", counted)
     async with anyio.create_task_group() as tasks:
         for slot in range(1, 31):
-            tasks.start_soon(node_engine.start, order(slot=slot), nothing)
-    assert most == node_engine.calls.limits.starts
-    assert sum(one.runs for one in await node_engine.list_ours(cluster)) == 30
+            tasks.start_soon(engine.start, order(slot=slot), nothing)
+    assert most == engine.calls.limits.starts
+    assert sum(one.runs for one in await engine.list_ours(cluster)) == 30
 
 
 async def test_a_node_says_what_it_has(node_engine: Engine, docker_engine: RealEngine) -> None:

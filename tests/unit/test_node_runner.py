@@ -23,6 +23,7 @@ from segue_node_runner.core import NodeRunner
 from segue_node_runner.effects import (
     GiveUp,
     GiveWay,
+    List,
     Start,
     Stop,
 )
@@ -152,6 +153,27 @@ def test_a_start_that_may_yet_work_is_tried_again_and_said_of_nothing() -> None:
     assert host.wants(Start) == []
     host.at(1.0)
     assert len(host.wants(Start)) == 1
+
+
+def test_what_another_attempt_is_still_in_the_way_of_waits_and_is_said_of_nothing() -> None:
+    """A runner that was killed amid a start: the engine goes on with it, unseen by the next."""
+    host = Host()
+    host.order()
+    host.wants(Start)
+    failed = news.StartFailed(
+        identity=web(), step="create", kind="occupied", message="attempt 0 runs", passing=True
+    )
+    host.wants(List)
+    assert host.hear(failed) == []
+    assert len(host.wants(List)) == 1, "what was seen of the engine is not so any more"
+    assert host.wants(Start) == []
+
+
+def test_a_start_that_a_runner_before_has_begun_is_looked_at_once_it_is_done() -> None:
+    host = Host(has(web(), state="created"))
+    host.wants(List)
+    host.hear(news.Running(identity=web()))
+    assert len(host.wants(List)) == 1
 
 
 @pytest.mark.parametrize(

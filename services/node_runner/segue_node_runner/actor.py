@@ -34,6 +34,7 @@ from segue_node_runner.images import Progress
 from segue_node_runner.labels import Identity
 
 PROBE_EVERY_S, UNWELL_PROBE_EVERY_S = 3.0, 0.5
+PASSING = {"away", "timeout", "busy", "given up", "occupied", "unfenced"}
 FACTS_AGAIN_S = 1.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("segue.node_runner")
@@ -104,7 +105,7 @@ class Actor:
                 kind=error.kind,
                 message=error.message,
                 final=error.final,
-                passing=error.kind in {"away", "timeout", "busy", "given up", "unfenced"},
+                passing=error.kind in PASSING,
             )
             self.hear(failed)
             return

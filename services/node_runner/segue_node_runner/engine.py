@@ -190,7 +190,7 @@ class Engine:
             raise EngineError("stale", words)
         if there.runs and there.identity.attempt != order.moves:
             words = f"attempt {there.identity.attempt} of {name} still runs here"
-            raise EngineError("conflict", words)
+            raise EngineError("occupied", words)
         # A running one that is moved is reached as before: only the name goes, not its aliases.
         # With a part of its own id: another cluster's dead attempt may have the plain name.
         past = f"{there.identity.past_name}.{there.engine_id[:12]}"

@@ -17,6 +17,7 @@ Kind = Literal[
     "timeout",  # No answer in time: what was asked may have been done, or may still be.
     "missing",  # There is no such container, network or volume.
     "conflict",  # The name is taken, or it is in no state for this.
+    "occupied",  # Another container of the slot is at work here, or comes up.
     "stale",  # A newer container of the slot is already here.
     "image",  # The image cannot be had.
     "full",  # The disk is full.

@@ -162,6 +162,8 @@ class Yard:
                 self._start_over(identity)
                 if said.passing:
                     self.again_at[identity] = now + AGAIN_AFTER_S
+                    if said.kind == "occupied":
+                        self.list_now()  # What is in the way has not been seen.
                 else:
                     self.failed[identity] = said
             case news.StopDone():
@@ -189,8 +191,10 @@ class Yard:
                 self.there[identity] = _judged(found, said)
             case news.HealthChanged():
                 self._health[identity] = said
-            case news.Running() if found is None and identity not in self.starting:
-                self._list_at = now  # A start that had been given up worked after all.
+            case news.Running() if identity not in self.starting and not (found and found.runs):
+                self._list_at = (
+                    now  # A start that was given up, or not one's own, worked after all.
+                )
             case news.Gone():
                 self.there.pop(identity, None)
 
