@@ -17,7 +17,7 @@ from segue.testing.nats_cluster import NatsCluster
 
 pytestmark = [pytest.mark.engine, pytest.mark.hosts]
 
-_TIME = os.environ.get("SEGUE_CHAOS", "45s")  # `just chaos 30m`.
+_TIME = os.environ.get("SEGUE_CHAOS", "3m")  # `just chaos 30m`.
 FOR_S = float(_TIME[:-1]) * {"s": 1, "m": 60, "h": 3600}[_TIME[-1]]
 SEED = int(os.environ.get("SEGUE_SEED", "1"))
 CALM_WITHIN_S = 240.0

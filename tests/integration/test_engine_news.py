@@ -184,7 +184,7 @@ async def test_a_start_without_an_answer_may_have_worked_and_is_not_made_twice(
 ) -> None:
     patient = Engine(faulty_engine.url, runtime=tmp_path)
     await patient.start(order(slot=2), nothing)
-    hasty = Engine(faulty_engine.url, runtime=tmp_path, limits=Limits(start_s=0.5))
+    hasty = Engine(faulty_engine.url, runtime=tmp_path, limits=Limits(quick_s=60.0, start_s=0.5))
     await hasty.images.ready(BUSYBOX)  # Everything the start needs is known and there.
     faulty_engine.freeze("containerd")
     with pytest.raises(EngineError) as unknown:
