@@ -112,6 +112,7 @@ class Mount(Spec, frozen=True):
     target: str
     source: str | None = None
     read_only: bool = False
+    shared: bool = False  # A volume that is the same on every node.
     options: dict[str, Any] = {}  # The engine's VolumeOptions / BindOptions / TmpfsOptions.
 
 
@@ -192,9 +193,15 @@ class ServiceSpec(Spec, frozen=True):
         return self.health is not None
 
     @property
-    def local_volumes(self) -> list[str]:
-        """Keys of the volumes whose data live on one node."""
+    def volumes(self) -> list[str]:
+        """Keys of the app's volumes that it mounts."""
         return [m.source for m in self.mounts if m.kind == "volume" and m.source]
+
+    @property
+    def local_volumes(self) -> list[str]:
+        """Keys of those whose data live on one node."""
+        shared = {mount.source for mount in self.mounts if mount.shared}
+        return [key for key in self.volumes if key not in shared]
 
 
 class VolumeSpec(Spec, frozen=True):
@@ -269,7 +276,7 @@ def digest(app: AppSpec, service: str) -> str:
         expose=[],
     )
     shared = [
-        [app.volumes[key] for key in sorted(spec.local_volumes) if key in app.volumes],
+        [app.volumes[key] for key in sorted(spec.volumes) if key in app.volumes],
         [app.networks[key] for key in sorted(spec.networks) if key in app.networks],
         [app.secrets[ref.source] for ref in spec.secrets if ref.source in app.secrets],
         [app.configs[ref.source] for ref in spec.configs if ref.source in app.configs],

@@ -14,7 +14,12 @@ from segue.envelope import encode
 from segue.events.container import ContainerFailed
 from segue.events.deploy import DeployAccepted, DeployRequested
 from segue.events.image import ImagePulling
-from segue.events.node import NodeCordonRequested, NodeUncordonRequested
+from segue.events.node import (
+    NodeCordonRequested,
+    NodeLeaseEnded,
+    NodeLost,
+    NodeUncordonRequested,
+)
 from segue.events.scale import ScaleRequested
 from segue.events.service import ServiceFlapping
 from segue.log import Message
@@ -136,6 +141,27 @@ async def test_why_tells_what_made_room_for_a_slot_that_had_waited(
     waited = ["container.unplaceable", "node.uncordoned", "container.assigned"]
     at = kinds.index(waited[0])
     assert kinds[at : at + 3] == waited
+
+
+async def test_why_tells_whose_lease_a_slot_waits_for_and_when_that_is_over(
+    told: Stage, bus: Bus, flags: BusFlags, output: Printed
+) -> None:
+    once = {"db": {"image": "x", "x-segue": {"singleton": True}}}
+    told.ask(DeployRequested(app="once", compose={"services": once}))
+    node = told.cores[0].picture.apps["once"].services["db"].slots[1].container
+    assert node is not None
+    told.silent |= {node.node}
+    told.say(NodeLost(node=node.node, silent_s=3.0))
+    told.play()
+    await told.publish(bus)
+    await why.why("once/db.1", bus=flags)
+    assert [event["type"] for event in output()][-1] == "node.lost"
+    told.say(NodeLeaseEnded(node=node.node))
+    told.play()
+    await told.publish(bus)
+    await why.why("once/db.1", bus=flags)
+    kinds = [event["type"] for event in output()]
+    assert kinds.index("node.lease_ended") < kinds.index("container.assigned", 4)
 
 
 async def test_forward_tells_what_came_of_it(

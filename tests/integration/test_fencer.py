@@ -89,6 +89,24 @@ def test_what_is_overdue_dies_and_its_neighbour_lives(
     wait(lambda: f"killed container {strict[:12]}" in (fence / "log").read_text())
 
 
+def test_one_that_may_not_kill_says_so_and_is_not_counted_on(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "fence"
+    folder.mkdir()
+    folder.chmod(0o777)
+    bare = ["setpriv", "--bounding-set", "-kill", "--inh-caps", "-kill"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*bare, sys.executable, "-m", "segue_fencer", "--folder", str(folder)], stderr=log
+        )
+    try:
+        wait(lambda: "run it as root" in (tmp_path / "log").read_text())
+        time.sleep(0.5)
+        assert not (folder / "fencer.alive").exists()
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
+
+
 def test_a_renewal_lets_it_live(engine: PrivateEngine, fence: pathlib.Path) -> None:
     strict, pid = started(engine)
     for _ in range(6):

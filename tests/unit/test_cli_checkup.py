@@ -167,6 +167,21 @@ def test_nodes_are_judged_by_the_log_and_by_their_engines() -> None:
     assert all(finding.do for finding in found if finding.level != "ok")
 
 
+def test_a_node_that_cannot_fence_is_told_of_where_something_may_run_only_once() -> None:
+    stage = Stage(Deployer(), Scheduler())
+    stage.join("a")
+    stage.join("b", fenced=False)
+    facts = dict.fromkeys("ab", Facts(engine="docker 28", live_restore=True))
+    (_, bare) = checkup.nodes(stage.cores[0].picture, facts)
+    assert (bare.level, "may run only once" in bare.seen) == ("ok", True)
+    once = {"db": {"image": "x", "x-segue": {"singleton": True}}}
+    stage.ask(DeployRequested(app="shop", compose={"services": once}))
+    (well, bare) = checkup.nodes(stage.cores[0].picture, facts)
+    assert (well.level, bare.level) == ("ok", "warn")
+    assert "shop/db" in bare.seen
+    assert "as root" in bare.do
+
+
 def test_a_cluster_without_nodes_runs_nothing() -> None:
     assert levels(list(checkup.nodes(Stage(Deployer()).cores[0].picture, {}))) == {"nodes": "fail"}
 

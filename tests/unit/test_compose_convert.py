@@ -296,7 +296,16 @@ def test_a_local_volume_keeps_its_slot_on_a_node_and_says_so() -> None:
     assert notes(found) == [
         "services.web.volumes[0]: the data of volume 'v' stay on one node, and the slot with them"
     ]
-    assert notes(converted({"volumes": ["v:/a"]}, volumes={"v": {"driver": "nfs"}})) == []
+    assert notes(converted({"volumes": ["v:/a"]}, volumes={"v": {"driver": "flocker"}})) != []
+
+
+@pytest.mark.parametrize("kind", ["nfs", "nfs4", "CIFS"])
+def test_a_volume_over_the_network_is_on_every_node_and_keeps_no_slot_on_one(kind: str) -> None:
+    volume = {"driver_opts": {"type": kind, "o": "addr=10.0.0.9,rw", "device": ":/data"}}
+    found = converted({"volumes": ["v:/a", "w:/b"]}, volumes={"v": volume, "w": {}})
+    assert [note.partition(": ")[0] for note in notes(found)] == ["services.web.volumes[1]"]
+    made = web({"volumes": ["v:/a", "w:/b"]}, volumes={"v": volume, "w": {}})
+    assert (made.volumes, made.local_volumes) == (["v", "w"], ["w"])
 
 
 def test_a_path_of_the_host_must_be_on_every_node_that_may_run_the_service() -> None:

@@ -70,6 +70,16 @@ def test_an_app_that_was_removed_is_not_there() -> None:
     assert said == [ScaleRejected(app=APP, service="web", problems=[problem])]
 
 
+def test_an_app_that_is_being_removed_is_not_offered() -> None:
+    made = shop(web=WEB)
+    made.deploy(app="blog", web=WEB)
+    made.say(RemovalRequested(app="blog"))
+    made.settle()
+    assert not made.all(RemovalCompleted)
+    (said,) = [e for e in made.tell(RemovalRequested(app="x")) if isinstance(e, RemovalRejected)]
+    assert said.problems == [no_app("x", "there are: shop")]
+
+
 @pytest.mark.parametrize("volumes", [False, True])
 def test_a_removal_takes_the_volumes_only_if_that_was_asked(volumes: bool) -> None:  # noqa: FBT001 — pytest names it.
     made = shop(web=WEB)

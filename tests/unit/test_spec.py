@@ -140,6 +140,15 @@ def test_only_named_volumes_hold_data_on_a_node() -> None:
     assert ServiceSpec(image="w", mounts=mounts).local_volumes == ["data"]
 
 
+def test_what_a_volume_of_every_node_holds_is_on_no_node() -> None:
+    mounts = [
+        Mount(kind="volume", source="data", target="/a"),
+        Mount(kind="volume", source="nfs", target="/b", shared=True),
+    ]
+    made = ServiceSpec(image="w", mounts=mounts)
+    assert (made.volumes, made.local_volumes) == (["data", "nfs"], ["data"])
+
+
 def test_what_is_left_out_is_what_the_default_says() -> None:
     bare = msgspec.json.decode(b'{"services":{"web":{"image":"w"}}}', type=AppSpec)
     assert bare == AppSpec(services={"web": ServiceSpec(image="w")})

@@ -1,4 +1,4 @@
-"""What a story needs beside its causes: why a service fails now, and what made room for a slot.
+"""What a story needs beside its causes: why a service fails, what made room, what is waited for.
 
 Both are looked up in the log by subject: a redeploy is no reason to forget a failure that goes on,
 and an assignment is caused by what waited, not by what it waited for.
@@ -16,14 +16,21 @@ from segue.events.container import (
     ContainerStopped,
     ContainerUnplaceable,
 )
-from segue.events.node import NodeJoined, NodeRecovered, NodeReturned, NodeUncordoned
+from segue.events.node import (
+    NodeJoined,
+    NodeLeaseEnded,
+    NodeLost,
+    NodeRecovered,
+    NodeReturned,
+    NodeUncordoned,
+)
 from segue.events.service import ServiceFlapping
 from segue.log import Head
 from segue.picture import Service
 
 from segue_cli.history import attempt_of
 from segue_cli.reading import Sight, backwards, filters_of, newest, read
-from segue_cli.things import AppName, ServiceName, Thing
+from segue_cli.things import AppName, ServiceName, SlotName, Thing
 
 SLOTS_MOST = 3  # Whose last failures are told.
 WAITS_MOST = 3
@@ -55,6 +62,19 @@ def _worst(service: Service) -> list[int]:
     ended = [slot for slot in service.slots.values() if slot.ended_at]
     ended.sort(key=lambda slot: (-len(slot.ended_at), -slot.ended_at[-1]))
     return [slot.number for slot in ended[:SLOTS_MOST]]
+
+
+async def losses(bus: Bus, what: Thing, seen: Sight) -> list[Record]:
+    """Give the loss of the node whose lease a slot waits for, and the end of that lease."""
+    if not isinstance(what, SlotName):
+        return []
+    slot, nodes = seen.picture.slot(what.app, what.service, what.slot), seen.picture.nodes
+    there = slot.containers() if slot is not None else []
+    lost = {one.node for one in there if one.node in nodes and nodes[one.node].phase == "lost"}
+    filters: list[str] = []
+    for name in sorted(lost):
+        filters += filters_of(kinds=[NodeLost, NodeLeaseEnded], node=name)
+    return await newest(bus, filters)
 
 
 async def openings(bus: Bus, head: Head, story: Sequence[Record]) -> list[Record]:

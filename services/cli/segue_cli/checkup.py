@@ -261,11 +261,25 @@ def nodes(picture: Picture, facts: Mapping[str, Facts | str]) -> Iterator[Findin
     if not there:
         do = "`segue up` makes this host one, or run segue-node-runner on a host with Docker"
         yield Finding("nodes", "fail", "no node has joined", do)
+    strict = _strict(picture)
     for name in sorted(there):
-        yield from _node(there[name], facts.get(name, "it was not asked"))
+        yield from _node(there[name], facts.get(name, "it was not asked"), strict)
 
 
-def _node(node: Node, facts: Facts | str) -> Iterator[Finding]:
+def _strict(picture: Picture) -> str:
+    """Name a service that may run only once, if there is one."""
+    return next(
+        (
+            f"{app.name}/{service.name}"
+            for app in picture.apps.values()
+            for service in app.services.values()
+            if service.wanted and service.spec.strict and app.phase not in ("removing", "removed")
+        ),
+        "",
+    )
+
+
+def _node(node: Node, facts: Facts | str, strict: str) -> Iterator[Finding]:
     what = f"node {node.name}"
     if node.phase == "lost":
         do = "its containers run elsewhere by now; bring the host or its runner back"
@@ -278,8 +292,12 @@ def _node(node: Node, facts: Facts | str) -> Iterator[Finding]:
         yield Finding(what, "fail", f"its runner: {facts}", "look at its runner there")
         return
     seen = f"{node.phase}, {facts.engine}" + (", cordoned" if node.cordoned else "")
+    if not node.facts.fenced:
+        seen += f", takes nothing that may run only once{f', such as {strict}' * bool(strict)}"
     if node.phase != "up":
         yield Finding(what, "warn", seen, "it is silent; if that lasts it is given up")
+    elif strict and not node.facts.fenced:
+        yield Finding(what, "warn", seen, "run segue-fencer (or `segue up`) there as root")
     elif not facts.live_restore:
         do = "set `live-restore: true` in its daemon.json: a restart of Docker stops containers"
         yield Finding(what, "warn", f"{seen}, without live-restore", do)

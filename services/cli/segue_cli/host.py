@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 import anyio.abc
@@ -23,6 +24,11 @@ from segue_cli.plane import FENCER, LEADING, NODE_RUNNER, Plane
 from segue_cli.reading import sight
 from segue_cli.supervisor import Program, Supervisor
 
+CAP_KILL = 5  # capabilities(7)
+UNABLE = (
+    "this is not root, so the fencer may not kill containers: services with `singleton: true` are "
+    "not taken here; run it as root, or with the capability CAP_KILL"
+)
 BUS_WITHIN_S = 20.0
 HELD_TRIES = 6
 
@@ -203,6 +209,15 @@ def already_running(place: DataDir) -> FailedError:
         f"a `segue up` runs on {place.path} already" + (f", as process {pid}" if pid else ""),
         "`segue down` stops it; --data names another directory",
     )
+
+
+def may_kill() -> bool:
+    """Tell whether what is started here may kill processes of any user, as a fencer must."""
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name == "CapEff":
+            return bool(int(value, 16) >> CAP_KILL & 1)
+    return False
 
 
 def _check_packages(services: Sequence[str]) -> None:

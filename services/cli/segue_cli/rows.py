@@ -238,6 +238,7 @@ def container_row(
     """Give the row of one container; `fills`: it is what its slot has now."""
     slot = service.slots.get(container.slot)
     state, note = condition(picture, container)
+    note = "; ".join(words for words in (_moves(slot, container), note) if words)
     waits = container.not_before if state == "waiting" else 0.0
     return SlotRow(
         app=container.app,
@@ -252,6 +253,17 @@ def container_row(
         not_before=stamp(waits),
         note=note,
     )
+
+
+def _moves(slot: Slot | None, container: Container) -> str:
+    """Say that a container is one of the two of a slot that moves."""
+    old = slot.moving if slot is not None else None
+    if slot is None or slot.container is None or old is None or old.retired:
+        return ""
+    if container is old:
+        return f"works on until attempt {slot.container.attempt} is ready"
+    there = "on the same node" if old.node == container.node else f"on {old.node}"
+    return f"is to relieve attempt {old.attempt} {there}" if container is slot.container else ""
 
 
 def condition(picture: Picture, container: Container) -> tuple[str, str]:

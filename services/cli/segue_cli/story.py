@@ -85,6 +85,7 @@ def ended(reason: str, exit_code: int | None, message: str, ran_s: float = 0.0) 
         "vanished": f"vanished from its engine{after}{said}",
         node.NodeLost.type: f"went down with its node{after}{said}",
         "rejected": f"the node refused it{said}",
+        "fenced": f"ended by its node's fencer{after}{said}" if ran_s else f"fenced{said}",
     }
     return by_reason.get(reason, f"{reason}{code}{after}{said}")
 

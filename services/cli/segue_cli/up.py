@@ -26,8 +26,9 @@ from segue_cli.asking import seconds
 from segue_cli.connect import configured
 from segue_cli.datadir import DataDir, data_dir
 from segue_cli.errors import FAILED, CommandError, FailedError, InvalidError, TimedOutError
-from segue_cli.host import Host, Wanted, Watcher, already_running
+from segue_cli.host import UNABLE, Host, Wanted, Watcher, already_running, may_kill
 from segue_cli.status import Lines, Moving, Told
+from segue_cli.tables import note
 
 _NODE = Group("Node", sort_key=50)
 _BUS = Group("Its bus", sort_key=60)
@@ -97,6 +98,8 @@ async def up(
     if tell is None and wanted.embeds and configured(os.environ):
         print("note: a nats context is selected, which other commands use", file=sys.stderr)
         print(f"      unless you give them --data-dir {wanted.place.path}", file=sys.stderr)
+    if tell is None and wanted.node and not may_kill():
+        note(UNABLE, always=True)
     if detach and tell is None:
         await _detached(wanted.place, seconds(within))
         return

@@ -16,7 +16,7 @@ from segue.events.deploy import DeployAccepted
 from segue.events.node import NodeEvent, NodeJoined
 from segue.log import Head
 
-from segue_cli.beside import failures, openings
+from segue_cli.beside import failures, losses, openings
 from segue_cli.cloudevent import of_record
 from segue_cli.connect import BusFlags, connected
 from segue_cli.errors import FailedError, NotFoundError
@@ -70,6 +70,7 @@ async def why(
             told = await complete(connection, head, history, targets)
             room = await openings(connection, head, told)
             more = [*room, *await failures(connection, what, seen)]
+            more += await losses(connection, what, seen)
             story = _in_order([*told, *more])
     if not for_eyes(as_json=as_json):
         print_json(of_record(record) for record in story)

@@ -71,7 +71,7 @@ def _removal(picture: Picture, request: Request) -> Event:
 
 
 def _no_app(picture: Picture, name: str) -> Problem:
-    there = [app.name for app in picture.apps.values() if app.phase != "removed"]
+    there = [app.name for app in picture.apps.values() if app.phase not in ("removing", "removed")]
     hint = f"there are: {', '.join(sorted(there)[:20])}" if there else "nothing is deployed"
     return Problem(where="app", what=f"there is no app called {name}", hint=hint)
 

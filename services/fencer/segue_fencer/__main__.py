@@ -4,7 +4,8 @@
 
 It knows no bus and no engine, starts nothing and decides nothing: the node runner writes by when
 its strict containers must be dead unless their lease is renewed. A runner that hangs, an engine
-that hangs and a wire that is cut cannot keep it from its work.
+that hangs and a wire that is cut cannot keep it from its work. One that may not kill what is not
+its own gives no sign of life: nobody must count on it.
 """
 
 import argparse
@@ -23,6 +24,7 @@ EVERY_S = 0.1
 ALIVE_FILE = "fencer.alive"  # Touched at every look: a runner takes no strict slot without it.
 ENDS = {signal.SIGTERM, signal.SIGINT}
 FOLDER = "/run/segue/fence"
+MEND = "run it as root, or with the capability CAP_KILL"
 
 
 def say(words: str) -> None:
@@ -75,11 +77,17 @@ def run(folder: pathlib.Path) -> None:
     """Watch the folder until a signal asks for the end."""
     deadlines = Deadlines(folder)
     told: dict[str, str] = {}
+    able = processes.may_kill()
     say(f"watches {folder}")
+    if not able:
+        say(
+            "may not kill other users' processes: what may run only once is not taken here; " + MEND
+        )
     notify("READY=1")
     while signal.sigtimedwait(ENDS, EVERY_S) is None:
         look(deadlines, told)
-        alive(folder)
+        if able:
+            alive(folder)
         notify("WATCHDOG=1")
 
 

@@ -12,6 +12,14 @@ import signal
 
 _ID = re.compile(r"[0-9a-f]{64}")
 PROC = pathlib.Path("/proc")
+_CAP_KILL = 5  # capabilities(7)
+
+
+def may_kill() -> bool:
+    """Tell whether this process may kill those of any user, as containers' processes may be."""
+    status = (PROC / "self" / "status").read_text()
+    (effective,) = re.findall(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return bool(int(effective, 16) >> _CAP_KILL & 1)
 
 
 def of_containers(ids: frozenset[str]) -> dict[int, str]:
@@ -37,7 +45,7 @@ def container_of(pid: int) -> str | None:
 
 
 def kill(pid: int, container: str) -> bool:
-    """Kill a process that is of this container; False if it is no more."""
+    """Kill a process that is of this container; False if it is no more, or not ours to kill."""
     try:
         handle = os.pidfd_open(pid)
     except OSError:
@@ -47,6 +55,9 @@ def kill(pid: int, container: str) -> bool:
             return False
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(handle, signal.SIGKILL)
+    except PermissionError:
+        return False
+    else:
         return True
     finally:
         os.close(handle)

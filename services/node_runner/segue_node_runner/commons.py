@@ -40,7 +40,7 @@ class Commons:
 
     async def volumes(self, order: Start) -> None:
         """Have every named volume of the ordered service."""
-        for key in sorted(order.runs.local_volumes):
+        for key in sorted(order.runs.volumes):
             if volume := order.spec.volumes.get(key):
                 await self._have("volume", volume, order)
 

@@ -136,7 +136,7 @@ class Holder:
     def missing(self, now: float, within_s: float = ALIVE_S) -> str:
         """Say what is missing for a strict container to start, or nothing."""
         if not self.fencer_lives(now, within_s):
-            return "no fencer is at work on this node: start segue-fencer beside its runner"
+            return "no fencer is at work on this node: start segue-fencer beside it, as root"
         if not self.held(now):
             return f"this node holds no lease: {self._why}"
         return ""

@@ -5,6 +5,7 @@ from typing import Any
 
 from segue.compose import service
 from segue.compose.findings import Findings
+from segue.compose.resources import shared_volumes
 from segue.compose.shorts import is_everywhere
 
 _MEMORY_LEAST = 6 * 1024**2  # The engine starts no container with less.
@@ -238,7 +239,7 @@ def _mounts(
     at: str, section: dict[str, Any], canonical: dict[str, Any], findings: Findings
 ) -> None:
     constrained = bool(section.get("deploy", {}).get("placement", {}).get("constraints"))
-    local: set[str] = set()
+    local, shared = set[str](), shared_volumes(canonical)
     for index, mount in enumerate(section.get("volumes", [])):
         source = mount.get("source", "")
         if mount["type"] == "bind" and not constrained and not is_everywhere(source):
@@ -247,9 +248,8 @@ def _mounts(
                 "name the nodes with deploy.placement.constraints",
                 "portability",
             )
-        volume = canonical.get("volumes", {}).get(source, {"driver": "unknown"})
-        is_local = mount["type"] == "volume" and volume.get("driver", "local") == "local"
-        if is_local and source not in local:
+        is_volume = mount["type"] == "volume" and source in canonical.get("volumes", {})
+        if is_volume and source not in local | shared:
             local.add(source)
             findings.at(f"{at}.volumes[{index}]").note(
                 f"the data of volume '{source}' stay on one node, and the slot with them"

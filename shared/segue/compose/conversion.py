@@ -43,9 +43,10 @@ def convert(document: Mapping[str, Any], *, app: str, lenient: bool = False) -> 
     order.check(services, findings)
     checks.check(canonical, findings)
     once = order.awaited_to_end(services)
+    shared = resources.shared_volumes(canonical)
     spec = AppSpec(
         services={
-            name: service.make(part, runs_to_completion=name in once)
+            name: service.make(part, runs_to_completion=name in once, shared=shared)
             for name, part in services.items()
         },
         volumes=resources.volumes(canonical),

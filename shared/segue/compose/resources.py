@@ -8,6 +8,10 @@ from segue.compose.forms import ordered
 from segue.spec import FileSpec, NetworkSpec, VolumeSpec
 
 KINDS = ("networks", "volumes", "secrets", "configs")
+# What the kernel mounts over a network: `driver_opts: {type: nfs}` of Docker's own driver.
+_OVER_NETWORK = frozenset(
+    ("9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "nfs4", "ocfs2", "smb3", "smbfs")
+)
 _CONTENT = ("x-digest", "file", "environment", "content")
 
 
@@ -46,6 +50,19 @@ def _complete(
                 "an external resource is only named", f"remove {other} or external", "conflict"
             )
     return {"name": entry.get("name", key)} | entry
+
+
+def shared_volumes(canonical: dict[str, Any]) -> frozenset[str]:
+    """Give the keys of the volumes whose data are the same on every node.
+
+    Of another driver than Docker's own nobody knows that here: its data count as one node's.
+    """
+    return frozenset(
+        key
+        for key, entry in canonical.get("volumes", {}).items()
+        if entry.get("driver", "local") == "local"
+        and entry.get("driver_opts", {}).get("type", "").lower() in _OVER_NETWORK
+    )
 
 
 def volumes(canonical: dict[str, Any]) -> dict[str, VolumeSpec]:

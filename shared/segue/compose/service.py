@@ -39,8 +39,16 @@ _CONDITIONS: dict[str, Literal["started", "healthy", "completed"]] = {
 _KEPT = ("endpoint_mode",)
 
 
-def make(section: dict[str, Any], *, runs_to_completion: bool = False) -> ServiceSpec:
-    """Make a service's spec; others may wait for it to run to completion."""
+def make(
+    section: dict[str, Any],
+    *,
+    runs_to_completion: bool = False,
+    shared: frozenset[str] = frozenset(),
+) -> ServiceSpec:
+    """Make a service's spec; others may wait for it to run to completion.
+
+    `shared` names the volumes whose data are the same on every node.
+    """
     deploy = section.get("deploy", {})
     mode = deploy.get("mode", "replicated")
     once = runs_to_completion or mode.endswith("-job")
@@ -56,7 +64,7 @@ def make(section: dict[str, Any], *, runs_to_completion: bool = False) -> Servic
         placement=_placement(section),
         resources=_resources(section),
         ports=[_port(port) for port in section.get("ports", [])],
-        mounts=[_mount(mount) for mount in section.get("volumes", [])],
+        mounts=[_mount(mount, shared) for mount in section.get("volumes", [])],
         secrets=[_file(file) for file in section.get("secrets", [])],
         configs=[_file(file) for file in section.get("configs", [])],
         networks={
@@ -241,13 +249,14 @@ def _port(port: dict[str, Any]) -> Port:
     )
 
 
-def _mount(mount: dict[str, Any]) -> Mount:
+def _mount(mount: dict[str, Any], shared: frozenset[str]) -> Mount:
     kind = mount["type"]
     return Mount(
         kind=kind,
         target=mount["target"],
         source=mount.get("source"),
         read_only=mount.get("read_only", False),
+        shared=kind == "volume" and mount.get("source") in shared,
         options=_mount_options(kind, mount.get(kind, {})),
     )
 
