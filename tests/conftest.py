@@ -3,6 +3,7 @@
 import json
 import pathlib
 import secrets
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
@@ -29,6 +30,10 @@ from segue_scheduler.core import Scheduler
 hypothesis.settings.register_profile("segue", deadline=None, print_blob=True)
 if hypothesis.settings.get_current_profile_name() == "default":
     hypothesis.settings.load_profile("segue")
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

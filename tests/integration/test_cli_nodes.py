@@ -106,8 +106,9 @@ async def test_what_is_in_the_way_is_named_and_leaving_off_changes_nothing(
             while "nothing more can leave it now" not in said:
                 said += (await process.stdout.receive()).decode()
         process.send_signal(signal.SIGINT)
-        said += b"".join([piece async for piece in process.stdout]).decode()
-        assert await process.wait() == 130
+        with anyio.fail_after(60):
+            said += b"".join([piece async for piece in process.stdout]).decode()
+            assert await process.wait() == 130
     assert "nothing more can leave it now: 1 slot held" in said
     assert "shop/web." in said
     picture = await cluster.picture()
