@@ -4,11 +4,13 @@ import contextlib
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import anyio
 import pytest
+from docker import APIClient
+from segue.testing.engine import BUSYBOX, EngineRefusedError
 from segue.testing.engine import Engine as RealEngine
-from segue.testing.engine import EngineRefusedError
 from segue.testing.registry import Registry, running_registry
 from segue_node_runner import images
 from segue_node_runner.effects import Start
@@ -72,6 +74,29 @@ async def test_equal_pulls_are_one_pull(node_engine: Engine, pushed: str) -> Non
                 lambda: node_engine.images.ready(pushed, pull="always", tell=told.append)
             )
     assert told.count(Progress(pushed, 0, 0)) == 1
+
+
+async def test_many_that_want_one_image_at_once_look_twice_and_none_believes_an_older_look(
+    node_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    look = images._look
+
+    def counted(api: APIClient, image: str) -> dict[str, Any]:
+        looks.append(image)
+        return look(api, image)
+
+    monkeypatch.setattr(images, "_look", counted)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(node_engine.images.ready, BUSYBOX)
+    assert len(looks) in (1, 2)
+    before = len(looks)
+    await node_engine.images.ready(BUSYBOX)
+    assert len(looks) == before + 1
+    for _ in range(2):
+        with pytest.raises(EngineError, match="load it first"):
+            await node_engine.images.ready("none:1", pull="never")
 
 
 async def test_a_tag_that_moved_is_pulled_when_the_policy_says_always(

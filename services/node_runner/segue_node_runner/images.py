@@ -1,7 +1,8 @@
 """Images: have the one that a service names, and pin what it means now.
 
 A name is looked up on the engine first and pulled only when the policy says so. What runs is never
-the name but a digest, or the image's id when it came without one. Equal pulls are one pull.
+the name but a digest, or the image's id when it came without one. Equal pulls are one pull, and
+of many that look at one name at the same time the second looks for all the rest.
 """
 
 import threading
@@ -19,6 +20,7 @@ from segue_node_runner.sdk import Calls
 
 PROGRESS_EVERY_S = 2.0
 Pull = Literal["missing", "always", "never"]
+_Seen = dict[str, Any] | EngineError | None
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -68,6 +70,8 @@ class Images:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._pulling: dict[str, anyio.Lock] = {}
+        self._looking: dict[str, anyio.Lock] = {}
+        self._seen: dict[str, tuple[float, _Seen]] = {}  # When the newest look began, what came.
         self._pulled_at: dict[str, float] = {}
 
     async def ready(
@@ -95,15 +99,26 @@ class Images:
         return msgspec.structs.replace(pinned, pulled_s=time.monotonic() - asked_at)
 
     async def _find(self, image: str, platform: str | None) -> Pinned | None:
-        try:
-            found: dict[str, Any] = await self._calls.quick(lambda api: _look(api, image))
-        except EngineError as error:
-            if error.kind == "missing":
-                return None
-            raise of_image(image, error) from error
-        if platform and not _fits(found, platform):
+        found = await self._looked(image)
+        if found is None or (platform and not _fits(found, platform)):
             return None
         return Pinned(pin(image, found), found["Id"])
+
+    async def _looked(self, image: str) -> dict[str, Any] | None:
+        """Look at it, or take what came of another's look that began after this was asked for."""
+        asked_at = time.monotonic()
+        async with self._looking.setdefault(image, anyio.Lock()):
+            begun, found = self._seen.get(image, (0.0, None))
+            if begun <= asked_at:
+                begun = time.monotonic()
+                try:
+                    found = await self._calls.quick(lambda api: _look(api, image))
+                except EngineError as error:
+                    found = None if error.kind == "missing" else of_image(image, error)
+                self._seen[image] = begun, found
+        if isinstance(found, EngineError):
+            raise found
+        return found
 
     async def _pull(
         self, image: str, platform: str | None, tell: Callable[[Progress], None]
