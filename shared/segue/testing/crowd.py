@@ -68,8 +68,9 @@ async def lose(bed: Bed, host: Host, replicas: int, within_s: float = 120.0) -> 
 
     async def hear() -> None:
         nonlocal beat_at
-        async for _ in bed.bus.listen(f"beat.node_runner.{host.name}"):
-            beat_at = time.monotonic()
+        with bed.bus.listen(f"beat.node_runner.{host.name}") as beats:
+            async for _ in beats:
+                beat_at = time.monotonic()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(hear)
