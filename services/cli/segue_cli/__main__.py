@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from cyclopts import CycloptsError, UnknownCommandError
+from cyclopts import CycloptsError, UnknownCommandError, UnusedCliTokensError
 
 from segue_cli.app import build, members, names
 from segue_cli.errors import INVALID, CommandError, debugging, innermost, sort
@@ -38,6 +38,10 @@ def run(arguments: Sequence[str]) -> int:
         )
     except UnknownCommandError as error:
         _say(*_unknown((error.unused_tokens or [""])[0], arguments))
+        return INVALID
+    except UnusedCliTokensError as error:
+        words = " ".join(error.unused_tokens or [])
+        _say(f"too many words: {words}", f"`segue {_command(arguments)}--help` shows its use")
         return INVALID
     except CycloptsError as error:
         _say(" ".join(str(error).split()), f"`segue {_command(arguments)}--help` shows its use")

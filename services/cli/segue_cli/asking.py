@@ -140,7 +140,9 @@ def refused(problems: Sequence[Problem]) -> CommandError:
     """Make the error of a request that was turned down, told from one about what is not there."""
     hint = "; ".join(problem.hint for problem in problems if problem.hint)
     if len(problems) == 1 and problems[0].where in ("app", "service", "node"):
-        return NotFoundError(problems[0].what, hint)
+        what = problems[0].what
+        missing = f"no {problems[0].where} called" in what
+        return NotFoundError(what, hint) if missing else FailedError(what, hint)
     said = [f"{problem.where}: {problem.what}" for problem in problems]
     return InvalidError("\n  ".join(said) if said else "refused without a reason", hint)
 

@@ -21,7 +21,7 @@ from segue_cli.amounts import count, size
 from segue_cli.app import installed_version
 from segue_cli.archive import ArchiveError, Kept, Manifest, Reader, Writer
 from segue_cli.connect import BusFlags, connected
-from segue_cli.errors import FailedError, InvalidError
+from segue_cli.errors import FailedError, InvalidError, NotFoundError
 from segue_cli.moment import clock, day
 from segue_cli.plane import LEADING
 from segue_cli.tables import AsJson, console, for_eyes, print_json
@@ -57,10 +57,12 @@ async def backup(
     the contents of secrets and configs. It is not encrypted: only its owner may read it. What
     containers keep in volumes is not in it.
     """
+    if file.is_dir():
+        raise InvalidError(f"{file} is a folder", f"name a file in it, such as {file}/segue.zip")
     if file.exists() and not overwrite:
         raise InvalidError(f"{file} is there already", "name another file, or give --overwrite")
     if not file.parent.is_dir():
-        raise InvalidError(f"there is no folder {file.parent}")
+        raise InvalidError(f"there is no folder {file.parent}", "make it, or name a file elsewhere")
     async with connected(bus) as there:
         cluster = (await there.head()).cluster
         with Writer(file) as writer, Meter("keeps", shown=for_eyes(as_json=as_json)) as meter:
@@ -116,6 +118,11 @@ async def restore(
                 last = (await there.head()).last
     except ArchiveError as error:
         raise InvalidError(str(error), "nothing was changed") from None
+    except FileNotFoundError:
+        raise NotFoundError(f"there is no file {file}", "name what `segue backup` wrote") from None
+    except (IsADirectoryError, PermissionError) as error:
+        words = f"{file} cannot be read: {error.strerror}"
+        raise InvalidError(words, "name what `segue backup` wrote") from None
     report = _report(file, reader.manifest)
     assert last >= report.last, "what was brought back is there"
     if as_json:

@@ -66,5 +66,7 @@ def _content(text: str) -> str:
         return text
     try:
         return Path(text[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidError(f"{text[1:]} cannot be read: {error}") from error
+    except OSError as error:
+        raise InvalidError(f"{text[1:]} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidError(f"{text[1:]} is no token: it is not text") from error

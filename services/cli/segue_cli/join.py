@@ -51,7 +51,9 @@ async def join(
     invitation: Annotated[
         str | None,
         Parameter(
-            "--token", help="What `segue server token` printed; @FILE, or - for standard input."
+            "--token",
+            allow_leading_hyphen=True,
+            help="What `segue server token` printed; @FILE, or - for standard input.",
         ),
     ] = None,
     server: Annotated[

@@ -62,6 +62,8 @@ async def logs(
     bus: BusFlags | None = None,
 ) -> None:
     """Show what containers print."""
+    if tail is not None and tail < 0:
+        raise InvalidError(f"--tail {tail} is no number of lines", "write --tail 100")
     async with connected(bus) as connection:
         seen = await see(connection, None)
         what = thing(name, seen.picture)

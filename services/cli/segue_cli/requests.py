@@ -127,7 +127,11 @@ async def emit(
     /,
     *,
     data: Annotated[
-        str, Parameter(help="Its content as JSON, @FILE to read it from there, - for stdin.")
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="Its content as JSON, @FILE to read it from there, - for stdin.",
+        ),
     ] = "{}",
     by: Annotated[str, Parameter("--actor", help="Whose word it is (default: user@host).")] = "",
     within: Within = "10s",

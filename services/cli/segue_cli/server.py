@@ -9,6 +9,7 @@ Keys are made once, here; nothing that is there is ever overwritten.
 """
 
 import json
+import re
 import secrets
 import shutil
 import socket
@@ -30,6 +31,7 @@ DECIDERS = ("deployer", "scheduler", "health-monitor")
 BUS_BYTES_LEAST, BUS_BYTES_MOST = 5 << 30, 16 << 30  # The log alone is 4 GiB.
 _CONF = ("tls.conf", "encryption.conf", "accounts.conf")
 _USER = "segue"
+_ADDRESS = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+")
 _NOBODY = """\
 # Nobody of its own, who can write nowhere but in /var/lib/segue-bus.
 DynamicUser=yes
@@ -67,7 +69,9 @@ async def init(
     invitation: Annotated[
         str | None,
         Parameter(
-            "--token", help="Be one of three: what the first one made; @FILE, or - for stdin."
+            "--token",
+            allow_leading_hyphen=True,
+            help="Be one of three: what the first one made; @FILE, or - for stdin.",
         ),
     ] = None,
     store: Annotated[
@@ -82,6 +86,7 @@ async def init(
     is there is kept: run twice, it changes nothing.
     """
     folder, units, store = folder.absolute(), units.absolute(), store.absolute()
+    _check(name, address)
     programs = {f"segue-{one}": installing.program(f"segue-{one}") for one in DECIDERS}
     programs["nats-server"] = find_server()
     together: dict[Path, str] = {}
@@ -101,6 +106,19 @@ async def init(
     else:
         installing.by_hand(_commands(programs, folder, store))
     _next_steps(folder, laid.wrote)
+
+
+def _check(name: str | None, address: tuple[str, ...]) -> None:
+    """Refuse what would stand in certificates and configuration and mean nothing."""
+    if name is not None and not is_token(name):
+        raise InvalidError(
+            f"--name {name!r} is no name of a server", "at most 63 of a-z, 0-9, - and _"
+        )
+    for one in address:
+        if not _ADDRESS.fullmatch(one):
+            raise InvalidError(
+                f"--address {one!r} is no address", "write an IP address or a host's name"
+            )
 
 
 def _founded(
@@ -144,7 +162,7 @@ def _peers(text: str) -> dict[str, list[str]]:
     hosts: dict[str, list[str]] = {}
     for word in text.split(","):
         name, _, address = word.strip().partition("=")
-        if not (is_token(name) and address) or name in hosts:
+        if not (is_token(name) and _ADDRESS.fullmatch(address)) or name in hosts:
             raise InvalidError(
                 f"--peers has {word.strip()!r}, which is not NAME=ADDRESS or there twice",
                 "write --peers a=10.0.0.1,b=10.0.0.2,c=10.0.0.3",
