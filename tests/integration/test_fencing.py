@@ -16,7 +16,7 @@ import anyio
 import pytest
 from segue.events.container import ContainerFailed, ContainerStarted
 from segue.events.node import NodeJoined
-from segue.leases import Expired, terms
+from segue.leases import Claimed, Expired, Told, terms
 from segue.testing.engine import Engine
 from segue.testing.one_node import NODE, OneNode, one_node
 
@@ -64,6 +64,17 @@ async def marker(host: OneNode) -> float:
     raise AssertionError("leases are heard without an end")
 
 
+async def renewed(host: OneNode) -> None:
+    """Wait until the node's lease is renewed: what follows has all of its time."""
+    told = False
+    with anyio.fail_after(60):
+        async with aclosing(host.cluster.bus.leases.heard()) as news:
+            async for one in news:
+                if told and isinstance(one, Claimed):
+                    return
+                told = told or one == Told()
+
+
 @pytest.mark.parametrize("fault", ["hangs", "is killed"])
 async def test_it_is_dead_before_the_bus_says_that_the_lease_is_over(
     host: OneNode, fault: str
@@ -96,7 +107,7 @@ async def test_while_it_is_renewed_it_runs_and_a_short_outage_does_not_matter(
     host: OneNode,
 ) -> None:
     pid = await strict(host)
-    await anyio.sleep(3.0)
+    await renewed(host)
     host.cluster.server.restart(kill=True)
     await anyio.sleep(7.0)
     assert alive(pid)
@@ -108,6 +119,7 @@ async def test_a_runner_that_is_started_again_goes_on_with_the_lease(host: OneNo
     pid = await strict(host)
     first = (await host.cluster.wait_event(NodeJoined, fenced=True)).event
     head = await host.cluster.head()
+    await renewed(host)
     await host.restart()
     joined = (await host.cluster.wait_event(NodeJoined, fenced=True, after=head)).event
     assert (joined.lease, joined.session == first.session) == (first.lease, False)

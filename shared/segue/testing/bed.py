@@ -5,7 +5,7 @@ of its own. What runs is told from the kernel's tables, so that no engine has to
 """
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -54,9 +54,9 @@ class Bed(Cluster):
         host.units.append(service)
         return service
 
-    def start_instances(self, **instances: int) -> None:
+    def start_instances(self, services: Sequence[str] = CONTROL, /, **instances: int) -> None:
         """Start deployer, scheduler and health monitor: which instance on which host."""
-        for name in CONTROL:
+        for name in services:
             for instance, number in instances.items():
                 self.start(name, instance, host=self.hosts[number])
 
