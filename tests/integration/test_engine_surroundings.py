@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import anyio
 import pytest
+from msgspec.structs import replace
 from segue.bridges import bridge_name
 from segue.spec import FileRef, FileSpec, Mount, NetworkRef, NetworkSpec, Port, VolumeSpec
 from segue.testing.engine import Engine as RealEngine
@@ -89,6 +90,35 @@ async def test_a_container_says_where_it_is_reached_on_each_of_its_networks(
     again = await node_engine.start(asked, nothing)
     assert again.adopted
     assert again.found.addresses == first.found.addresses
+
+
+async def test_where_a_gateway_answers_a_container_asks_it_on_each_of_its_networks(
+    node_engine: Engine, docker_engine: RealEngine, order: Orders, cluster: str
+) -> None:
+    networks = {key: NetworkSpec(name=f"{cluster}_{key}") for key in ("back", "front")}
+    asked = order(app={"networks": networks}, networks=dict.fromkeys(networks, NetworkRef()))
+    started = await node_engine.start(replace(asked, names=True), nothing)
+    found = docker_engine.ask("GET", f"/containers/{started.found.engine_id}/json")
+    gateways = [
+        docker_engine.ask("GET", f"/networks/{network.name}")["IPAM"]["Config"][0]["Gateway"]
+        for network in networks.values()
+    ]
+    assert found["HostConfig"]["Dns"] == gateways
+    assert found["HostConfig"]["DnsSearch"][0] == "shop.segue.internal"
+    short = {one["Aliases"][0] for one in found["NetworkSettings"]["Networks"].values()}
+    assert short == {started.found.engine_id[:12]}, "its own id is all that the engine knows"
+
+
+async def test_a_service_with_resolvers_of_its_own_keeps_them_and_the_engines_names(
+    node_engine: Engine, docker_engine: RealEngine, order: Orders, cluster: str
+) -> None:
+    app = {"networks": {"default": NetworkSpec(name=f"{cluster}_default")}}
+    own = {"HostConfig": {"Dns": ["192.0.2.53"]}}
+    asked = order(app=app, networks={"default": NetworkRef()}, container=own)
+    started = await node_engine.start(replace(asked, names=True), nothing)
+    found = docker_engine.ask("GET", f"/containers/{started.found.engine_id}/json")
+    assert found["HostConfig"]["Dns"] == ["192.0.2.53"]
+    assert "web" in found["NetworkSettings"]["Networks"][f"{cluster}_default"]["Aliases"]
 
 
 async def test_a_networks_bridge_is_named_so_that_a_gateway_knows_it_at_once(

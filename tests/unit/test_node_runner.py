@@ -4,6 +4,7 @@
 # mypy: disable-error-code="attr-defined, arg-type, union-attr"
 
 import pytest
+from segue.events import Event
 from segue.events.container import (
     Address,
     ContainerFailed,
@@ -13,13 +14,14 @@ from segue.events.container import (
     ContainerStopped,
     ContainerUnhealthy,
 )
+from segue.events.gateway import GatewayJoined, GatewayLeft
 from segue.events.image import ImagePulled, ImagePulling
 from segue.spec import Resources, ServiceSpec
 from segue.testing.board import Board
 from segue.testing.host import FACTS, WEB, Host, has, web
 from segue.testing.shop import joined
 from segue_node_runner import news
-from segue_node_runner.core import NodeRunner
+from segue_node_runner.core import NodeRunner, follows
 from segue_node_runner.effects import (
     GiveUp,
     GiveWay,
@@ -41,6 +43,29 @@ def test_what_is_assigned_is_started_once_and_its_start_is_said() -> None:
     assert host.wants(Start) == []
     [said] = host.done(took_s=0.25)
     assert (said.engine_id, said.took_s, said.adopted) == ("id-1", 0.25, False)
+
+
+def test_what_starts_asks_the_gateway_of_its_own_node_while_that_answers_names() -> None:
+    def asks_a_gateway(*events: Event) -> bool:
+        host = Host()
+        for event in events:
+            host.say(event)
+        host.order()
+        [start] = host.wants(Start)
+        return start.names
+
+    joined_here = GatewayJoined(node="a", session="g", address="", names=True)
+    assert not asks_a_gateway()
+    assert asks_a_gateway(joined_here)
+    assert not asks_a_gateway(GatewayJoined(node="b", session="g", address="", names=True))
+    assert not asks_a_gateway(
+        GatewayJoined(node="a", session="g", address="", limits=["no rights"])
+    )
+    assert not asks_a_gateway(joined_here, GatewayLeft(node="a"))
+
+
+def test_the_runner_hears_of_its_own_nodes_gateway() -> None:
+    assert {"gateway.joined.a", "gateway.left.a"} <= set(follows("a"))
 
 
 def test_where_it_is_reached_is_said_with_its_start_and_again_when_that_changes() -> None:

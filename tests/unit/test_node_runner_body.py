@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from segue.spec import (
     AppSpec,
     Health,
@@ -17,6 +18,7 @@ from segue.spec import (
 from segue_node_runner.body import Ground, create_body, further_networks
 from segue_node_runner.effects import Start
 from segue_node_runner.policy import Policy, PolicyError, forbidden, read
+from segue_node_runner.resolving import searches
 
 OLD, NEW = Ground("1.41", "json-file"), Ground("1.45", "journald")
 
@@ -146,10 +148,37 @@ def test_every_network_knows_the_service_by_its_names() -> None:
     assert found["HostConfig"]["NetworkMode"] == "shop_back"
     endpoints = found["NetworkingConfig"]["EndpointsConfig"]
     assert endpoints == {"shop_back": {"Aliases": ["web", "db"]}}
-    assert further_networks(made) == {"shop_front": ["web"]}
+    assert further_networks(made, OLD) == {"shop_front": ["web"]}
     alone = order(app, networks={"front": NetworkRef()}, network_mode="none")
     assert body(alone)["HostConfig"]["NetworkMode"] == "none"
-    assert further_networks(alone) == {}
+    assert further_networks(alone, OLD) == {}
+
+
+def test_where_a_gateway_answers_the_engine_knows_no_names_and_the_gateway_is_asked() -> None:
+    inner = NetworkSpec(name="shop_inner", internal=True)
+    app = {"networks": {"back": NetworkSpec(name="shop_back"), "inner": inner}}
+    made = order(app, networks={"back": NetworkRef(aliases=["db"]), "inner": NetworkRef()})
+    assert "Dns" not in body(made)["HostConfig"]
+    asked = replace(made, names=True, resolvers=["172.18.0.1", "172.19.0.1"], searches=["lan"])
+    found = body(asked)
+    assert found["HostConfig"]["Dns"] == ["172.18.0.1", "172.19.0.1"]
+    assert found["HostConfig"]["DnsSearch"] == ["shop.segue.internal", "lan"]
+    assert found["NetworkingConfig"]["EndpointsConfig"] == {"shop_back": {"Aliases": []}}
+    assert further_networks(asked, OLD) == {"shop_inner": []}
+    assert further_networks(asked, NEW) == {"shop_inner": ["web"]}, "no way leads from there"
+
+
+def test_a_services_own_search_domains_come_after_the_apps() -> None:
+    made = order(container={"HostConfig": {"DnsSearch": ["corp.example"]}})
+    found = body(replace(made, names=True, resolvers=["172.18.0.1"], searches=["lan"]))
+    assert found["HostConfig"]["DnsSearch"] == ["shop.segue.internal", "corp.example"]
+
+
+def test_the_hosts_search_domains_are_those_that_count_last(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "resolv.conf"
+    assert searches(file) == []
+    file.write_text("nameserver 192.0.2.1\ndomain old.example\nsearch a.example b.example .\n")
+    assert searches(file) == ["a.example", "b.example"]
 
 
 # The node's own word.

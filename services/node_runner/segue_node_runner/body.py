@@ -9,7 +9,8 @@ import math
 from typing import Any
 
 import msgspec
-from segue.spec import Health, Mount, Port
+from segue.bridges import search_domain
+from segue.spec import Health, Mount, NetworkSpec, Port
 
 from segue_node_runner import labels
 from segue_node_runner.effects import Start
@@ -45,27 +46,44 @@ def create_body(order: Start, ground: Ground, *, image: str, files: list[Body]) 
         host.setdefault("LogConfig", {"Type": ground.log_driver, "Config": _LOGS_BOUND})
     _add_mounts(host, order, ground, files)
     _add_ports(body, host, service.ports)
-    _add_network(body, host, order)
+    _add_network(body, host, order, ground)
+    if order.resolvers:
+        host["Dns"] = order.resolvers
+        host["DnsSearch"] = [search_domain(order.app), *host.get("DnsSearch", order.searches)]
     return body
 
 
-def further_networks(order: Start) -> dict[str, list[str]]:
+def further_networks(order: Start, ground: Ground) -> dict[str, list[str]]:
     """Give the networks to connect after the create call, with the container's names on each.
 
     Engines before API 1.44 take one network at creation; the others are connected before the start.
     """
-    names = _networks(order)
+    names = _networks(order, ground)
     return {name: names[name] for name in list(names)[1:]}
 
 
-def _networks(order: Start) -> dict[str, list[str]]:
+def _networks(order: Start, ground: Ground) -> dict[str, list[str]]:
+    """Give the networks, each with the container's names there.
+
+    It has none where a gateway answers: they would lead past it, to this host's containers only.
+    """
     if order.runs.network_mode is not None:
         return {}
-    return {
-        order.spec.networks[key].name: [order.service, *order.runs.networks[key].aliases]
-        for key in sorted(order.runs.networks)
-        if key in order.spec.networks
-    }
+    found: dict[str, list[str]] = {}
+    for key in sorted(order.runs.networks):
+        if (network := order.spec.networks.get(key)) is not None:
+            names = [order.service, *order.runs.networks[key].aliases]
+            found[network.name] = names if _engine_answers(order, network, ground) else []
+    return found
+
+
+def _engine_answers(order: Start, network: NetworkSpec, ground: Ground) -> bool:
+    """Tell whether names on the network are the engine's own business.
+
+    Engines from API 1.44 on give containers on an internal network no way to the gateway.
+    """
+    shut_off = network.internal and api_at_least(ground.api_version, "1.44")
+    return not order.resolvers or shut_off
 
 
 def _marks(order: Start) -> dict[str, str]:
@@ -151,10 +169,10 @@ def _add_ports(body: Body, host: Body, ports: list[Port]) -> None:
             host.setdefault("PortBindings", {}).setdefault(key, []).append(binding)
 
 
-def _add_network(body: Body, host: Body, order: Start) -> None:
+def _add_network(body: Body, host: Body, order: Start, ground: Ground) -> None:
     if order.runs.network_mode is not None:
         host["NetworkMode"] = order.runs.network_mode
         return
-    for name, aliases in list(_networks(order).items())[:1]:
+    for name, aliases in list(_networks(order, ground).items())[:1]:
         host["NetworkMode"] = name
         body["NetworkingConfig"] = {"EndpointsConfig": {name: {"Aliases": aliases}}}

@@ -26,17 +26,33 @@ class Commons:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._known: set[tuple[str, str, str]] = set()  # Seen on the engine since `forget`.
+        self._gateways: dict[str, str] = {}  # The host's address, by network.
         self._making: dict[tuple[str, str, str], anyio.Lock] = {}
 
     def forget(self) -> None:
         """Look again at everything: someone may have removed what was there."""
         self._known.clear()
+        self._gateways.clear()
 
     async def networks(self, order: Start) -> None:
         """Have every network of the ordered service."""
         for key in sorted(order.runs.networks):
             if network := order.spec.networks.get(key):
                 await self._have("network", network, order)
+
+    async def gateways(self, order: Start) -> list[str]:
+        """Give the host's addresses on the networks of the ordered service, which are there."""
+        keys = [key for key in sorted(order.runs.networks) if key in order.spec.networks]
+        names = [order.spec.networks[key].name for key in keys]
+        for name in names:
+            if name not in self._gateways:
+
+                def look(api: APIClient, of: str = name) -> dict[str, Any]:
+                    found: dict[str, Any] = api.inspect_network(of)
+                    return found
+
+                self._gateways[name] = _gateway(await self._calls.quick(look))
+        return [self._gateways[name] for name in names if self._gateways[name]]
 
     async def volumes(self, order: Start) -> None:
         """Have every named volume of the ordered service."""
@@ -138,6 +154,15 @@ class Commons:
         except EngineError as error:
             if error.kind != "missing":
                 raise
+
+
+def _gateway(network: dict[str, Any]) -> str:
+    """Give the host's address on a network; a network of another kind may have none."""
+    if network.get("Driver") != "bridge":
+        return ""
+    given = (network.get("IPAM") or {}).get("Config") or []
+    found = (one.get("Gateway", "").split("/")[0] for one in given)
+    return next((one for one in found if "." in one), "")
 
 
 def _apps(things: list[dict[str, Any]]) -> list[str]:

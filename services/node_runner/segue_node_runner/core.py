@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 from segue.core import Core, Decision
 from segue.envelope import Record
-from segue.events import REGISTRY, Event, container, deploy, image, leader, subjects
+from segue.events import REGISTRY, Event, container, deploy, gateway, image, leader, subjects
 from segue.events.node import (
     Held,
     NodeDegraded,
@@ -68,6 +68,8 @@ def follows(node: str) -> list[str]:
     return [
         *(subjects(event, node=node) for event in own),
         *(subjects(event) for event in apps),
+        subjects(gateway.GatewayJoined, node=node),
+        subjects(gateway.GatewayLeft, node=node),
         f"node.*.{node}",
         subjects(leader.LeaderElected),
     ]
@@ -284,9 +286,14 @@ class NodeRunner(Core):
                 spec=spec,
                 moves=self._beside(ordered),
                 lease=self.strict.guard.lease if self.picture.is_strict(ordered) else 0,
+                names=self._names_are_answered(),
                 cause=ordered.cause.id,
                 correlation=ordered.cause.correlation,
             )
+
+    def _names_are_answered(self) -> bool:
+        found = self.picture.gateway(self.node)
+        return found is not None and found.facts.names
 
     def _blocked(self, ordered: Container, identity: Identity, now: float) -> bool:
         """Tell whether the slot's older container is still in the way, or a try just failed."""

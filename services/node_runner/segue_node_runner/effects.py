@@ -30,6 +30,9 @@ class Start(Effect, frozen=True):
     spec: AppSpec
     moves: int = 0  # The attempt that may run on beside it.
     lease: int = 0  # Of a strict slot: the lease under which alone it may be started.
+    names: bool = False  # A gateway answers names on this host's bridges …
+    resolvers: list[str] = []  # … at these addresses; the adapter fills them in, and …
+    searches: list[str] = []  # … the domains in which the host itself looks for short names.
     cause: str = ""  # The id of the event that asks for it.
     correlation: str = ""
 

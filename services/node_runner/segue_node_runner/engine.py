@@ -18,7 +18,7 @@ import msgspec
 from docker import APIClient
 from docker.errors import NotFound
 
-from segue_node_runner import inventory, labels, policy
+from segue_node_runner import inventory, labels, policy, resolving
 from segue_node_runner.body import Ground, create_body, further_networks
 from segue_node_runner.commons import Commons
 from segue_node_runner.effects import RemoveApp, Start
@@ -127,6 +127,7 @@ class Engine:
     ) -> Started:
         with _at("network"):
             await self.commons.networks(order)
+            order = await resolving.settled(order, self.commons)
         with _at("volume"):
             await self.commons.volumes(order)
         with _at("file"):
@@ -207,7 +208,7 @@ class Engine:
 
     async def _connect(self, order: Start) -> None:
         name = order.identity.slot_name
-        for network, aliases in further_networks(order).items():
+        for network, aliases in further_networks(order, await self._known_ground()).items():
 
             def connect(api: APIClient, to: str = network, by: list[str] = aliases) -> None:
                 api.connect_container_to_network(name, to, aliases=by)

@@ -31,6 +31,7 @@ class GatewayJoined(GatewayEvent, type="gateway.joined"):
     proxy: str = ""  # "HAProxy 2.6.12"
     limits: list[str] = []  # What it cannot do on this host, one sentence each.
     version: str = ""  # Segue's own.
+    names: bool = False  # Services have addresses on the host, and it answers names there.
 
 
 class GatewayLeft(GatewayEvent, type="gateway.left"):
