@@ -4,6 +4,7 @@ Every fault ends by itself after a while, as a supervisor or an operator would e
 is counted. Nothing is judged here.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -116,7 +117,8 @@ class Chaos:
         if found:
             self.faults["container killed"] += 1
             for pid in self.dice.choice(found).pids:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # It dies with the first of them.
+                    os.kill(pid, signal.SIGKILL)
 
     async def _kill_engine(self) -> None:
         host = self._host()
