@@ -2,8 +2,7 @@
 
 import itertools
 
-from segue.bridges import MARK, bridge_name, search_domain
-from segue_gateway.table import DOMAIN
+from segue.bridges import DOMAIN, MARK, bridge_name, search_domain
 
 
 def test_a_bridges_name_follows_from_node_and_network_and_fits_into_linux() -> None:

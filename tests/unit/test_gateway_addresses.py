@@ -4,9 +4,9 @@ import ipaddress
 
 from hypothesis import given
 from hypothesis import strategies as st
-from segue_gateway.addresses import POOL, allocate, bind_ports
 from segue_gateway.interfaces import Interface
 from segue_gateway.limits import missing, overlaps
+from segue_gateway.vips import POOL, allocate, bind_ports
 
 SMALL = ipaddress.IPv4Network("10.9.0.0/28")
 names = st.sets(st.text(alphabet="abc/", min_size=1, max_size=4), max_size=14)

@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from segue_gateway.addresses import bind_ports
 from segue_gateway.table import Bridge, Endpoint, Ingress, Port, Published, Route, Table
+from segue_gateway.vips import bind_ports
 from segue_gateway.walls import Openings, render
 
 SHOP = Bridge(app="shop", network="shop_default", subnet="172.18.0.0/16", gateway="172.18.0.1")

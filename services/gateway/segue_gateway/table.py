@@ -10,8 +10,7 @@ import hashlib
 import ipaddress
 
 import msgspec
-
-DOMAIN = "segue.internal"
+from segue.bridges import DOMAIN
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -101,6 +100,14 @@ class Inbound(Row, frozen=True):
     port: int
 
 
+class Neighbour(Row, frozen=True):
+    """Another node's gateway."""
+
+    node: str
+    address: str
+    port: int = 7443
+
+
 class Table(Row, frozen=True):
     """Everything that one gateway does."""
 
@@ -113,6 +120,7 @@ class Table(Row, frozen=True):
     published: list[Published] = []
     ingress: list[Ingress] = []
     inbound: list[Inbound] = []
+    neighbours: list[Neighbour] = []
 
 
 def inbound_name(app: str, service: str, endpoint: str, port: int, node: str) -> str:

@@ -21,9 +21,9 @@ import msgspec
 from segue.bridges import MARK
 
 from segue_gateway import interfaces
-from segue_gateway.addresses import POOL, bind_ports
 from segue_gateway.commands import CommandError, run
 from segue_gateway.table import Table
+from segue_gateway.vips import POOL, bind_ports
 
 BUS_PORTS = (4222, 6222, 8222)
 ENGINE_PORTS = (2375, 2376)

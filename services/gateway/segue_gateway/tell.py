@@ -1,0 +1,92 @@
+"""Tell a running HAProxy worker which containers have come and gone, line by line.
+
+Only what differs between what it does and what it is to do is said. A new server is added, its
+health looked after, and enabled, in this order; one that drains keeps what flows; one that is gone
+is closed and deleted, or, while a connection still clings to it, left for later.
+"""
+
+import pathlib
+from collections.abc import Iterator
+
+from segue_gateway import runtime
+from segue_gateway.render import Text
+
+
+class Refused(Exception):  # noqa: N818 — what the worker did, not what went wrong here.
+    """The worker did not take a line."""
+
+
+async def followed(
+    socket: str, text: Text, before: Text, leaving: set[tuple[str, str]], folder: pathlib.Path
+) -> None:
+    """Say what has changed since `before`. Raises Refused and RuntimeAwayError.
+
+    Servers that could not be deleted yet are added to `leaving`.
+    """
+    gone = list(_gone(text, before))
+    lines = [
+        *_mapped(text, before, folder),
+        *_come(text, before),
+        *_drained(text, before),
+        *(line for pair in gone for line in _closing(*pair)),
+    ]
+    if not lines:
+        return
+    answers = await runtime.ask_worker(socket, lines)
+    for line, said in zip(lines, answers, strict=True):
+        if line.startswith("del server"):
+            if "deleted" not in said:
+                backend, _, name = line.removeprefix("del server ").partition("/")
+                leaving.add((backend, name))
+        elif said and "New server registered" not in said:
+            raise Refused(f"{line.split(' ssl ')[0]}: {said}")
+
+
+def _mapped(text: Text, before: Text, folder: pathlib.Path) -> Iterator[str]:
+    file = folder / "inbound.map"
+    for name, at in text.inbound.items():
+        if name not in before.inbound:
+            yield f"add map {file} {name} {at}"
+        elif before.inbound[name] != at:
+            yield f"set map {file} {name} {at}"
+    for name in before.inbound:
+        if name not in text.inbound:
+            yield f"del map {file} {name}"
+
+
+def _come(text: Text, before: Text) -> Iterator[str]:
+    for backend, servers in text.servers.items():
+        known, drained = before.servers[backend], before.draining.get(backend, set())
+        for name, words in servers.items():
+            one = f"{backend}/{name}"
+            if name in drained:
+                yield f"set server {one} state ready"
+            elif name not in known:
+                yield f"add server {one} {words}"
+                if " check " in words:
+                    yield f"enable health {one}"
+                yield f"enable server {one}"
+            elif known[name] != words:
+                raise Refused(f"{one} is elsewhere now")
+
+
+def _drained(text: Text, before: Text) -> Iterator[str]:
+    for backend, names in text.draining.items():
+        drained = before.draining.get(backend, set())
+        for name in sorted(names - drained):
+            if name in before.servers[backend]:
+                yield f"set server {backend}/{name} state drain"
+
+
+def _gone(text: Text, before: Text) -> Iterator[tuple[str, str]]:
+    for backend, servers in before.servers.items():
+        stays = set(text.servers[backend]) | text.draining[backend]
+        there = [*servers, *sorted(before.draining.get(backend, set()) - set(servers))]
+        yield from ((backend, name) for name in there if name not in stays)
+
+
+def _closing(backend: str, name: str) -> Iterator[str]:
+    one = f"{backend}/{name}"
+    yield f"set server {one} state maint"
+    yield f"shutdown sessions server {one}"
+    yield f"del server {one}"
