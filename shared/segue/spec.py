@@ -26,6 +26,23 @@ class Health(Spec, frozen=True):
     start_interval_s: float | None = None  # Needs engine API 1.44; ignored with a note before.
 
 
+class Probe(Spec, frozen=True):
+    """How a container's node asks it over the network whether it works. Durations in seconds.
+
+    Of `http` an answer from 200 to 399 passes, of `tcp` a connection, of `nats` a server's
+    greeting.
+    """
+
+    kind: Literal["http", "tcp", "nats"]
+    port: int  # In the container: nothing has to be published.
+    path: str = "/"
+    every_s: float = 5.0
+    timeout_s: float = 2.0
+    failures: int = 3  # So many in a row, and it fails; before it has ever passed, in that time.
+    successes: int = 1  # So many in a row, and it passes.
+    start_s: float = 60.0  # Until it has passed once it is not held to be dead before this time.
+
+
 class Restart(Spec, frozen=True):
     """When an ended container is followed by another (Compose `deploy.restart_policy`).
 
@@ -141,6 +158,8 @@ class ServiceSpec(Spec, frozen=True):
     pull: Literal["missing", "always", "never"] = "missing"
     stop_grace_s: float = 10.0
     health: Health | None = None
+    readiness: Probe | None = None  # While it fails, the container is out of service.
+    liveness: Probe | None = None  # When it fails, the container is replaced.
     restart: Restart = Restart()
     depends_on: dict[str, Dependency] = {}
     placement: Placement = Placement()
@@ -172,6 +191,12 @@ class ServiceSpec(Spec, frozen=True):
     def is_global(self) -> bool:
         """One slot on every node that its constraints allow."""
         return self.mode.startswith("global")
+
+    @property
+    def checked(self) -> bool:
+        """Whether a container of it does its work is asked, not taken for granted once it runs."""
+        is_off = self.health is None or self.health.test == ["NONE"]
+        return not is_off or self.readiness is not None
 
     def least_up(self, slots: int) -> int:
         """Tell how many of so many slots stay up while others are moved."""
@@ -252,9 +277,9 @@ class AppSpec(Spec, frozen=True):
 def digest(app: AppSpec, service: str) -> str:
     """Name what makes a slot of `service` differ from another: 12 hexadecimal digits.
 
-    What only others act on is left out (scale, restart policy, dependencies, placement, labels of
-    the service, how it is moved and kept, extensions, what only gateways serve): changing it
-    replaces no container.
+    What only others act on is left out (scale, restart policy, dependencies, probes, placement,
+    labels of the service, how it is moved and kept, extensions, what only gateways serve):
+    changing it replaces no container.
     """
     spec = app.services[service]
     runs = msgspec.structs.replace(
@@ -262,6 +287,8 @@ def digest(app: AppSpec, service: str) -> str:
         replicas=1,
         restart=Restart(),
         depends_on={},
+        readiness=None,
+        liveness=None,
         placement=Placement(platform=spec.placement.platform),  # It chooses the image.
         labels={},
         strict=False,

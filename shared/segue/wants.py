@@ -11,10 +11,10 @@ from segue.placement import allows
 
 
 def ready(service: Service, container: Container) -> bool:
-    """Tell whether a container does the service's work: it is up, and healthy if that is known."""
+    """Tell whether a container does the service's work: it is up, and healthy if that is asked."""
     if service.spec.is_job:
         return container.phase == "finished"
-    if service.spec.health is not None:
+    if service.spec.checked:
         return container.phase == "healthy"
     return container.phase in UP
 

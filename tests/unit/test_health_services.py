@@ -1,5 +1,7 @@
 """Which containers and services the health monitor takes for ill or flapping, and when."""
 
+from typing import Any
+
 import pytest
 from segue.events import Event
 from segue.events.container import (
@@ -52,6 +54,18 @@ def test_an_unhealthy_container_that_is_to_go_anyway_is_not_judged() -> None:
     ward.say(ContainerRetired(**scope(ward.container("web")), node="a", reason="scaled"))
     ward.tells(ContainerUnhealthy, ward.container("web"), streak=3)
     assert ward.settle() == []
+
+
+def test_what_is_not_ready_is_left_alone_and_what_is_not_alive_is_judged() -> None:
+    ward = running()
+    told: dict[str, Any] = {"streak": 3, "output": "tcp 10.0.0.2:80: nothing listens there"}
+    ward.tells(ContainerUnhealthy, ward.container("web"), probe="readiness", **told)
+    assert ward.settle() == []
+    ward.tells(ContainerUnhealthy, ward.container("web"), probe="liveness", **told)
+    (failed,) = ward.settle()
+    assert isinstance(failed, ContainerFailed)
+    words = "its liveness probe failed 3 times: tcp 10.0.0.2:80: nothing listens there"
+    assert (failed.reason, failed.message) == ("unhealthy", words)
 
 
 # Services.

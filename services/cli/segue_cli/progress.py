@@ -128,7 +128,7 @@ class Progress:
             return f"pulling {pull.image}{share}{on}"
         if state == "running":
             state = "unhealthy" if container.phase == "unhealthy" else "started, not healthy yet"
-            state = state if service.spec.health else "running"
+            state = state if service.spec.checked else "running"
         return f"{state}{on}" + (f": {note}" if note else "")
 
     def blocking(self) -> list[tuple[str, ContainerFailed | None]]:

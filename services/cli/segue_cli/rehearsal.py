@@ -127,7 +127,7 @@ class Rehearsal:
                 return
             if spec.is_job or _is_awaited_to_end(app, event.service):
                 yield ContainerFinished(**which)
-            elif spec.health is not None:
+            elif spec.checked:
                 yield ContainerHealthy(**which)
 
 

@@ -305,7 +305,7 @@ def _of_node(node: Node | None) -> str:
 
 
 def _health(service: Service, container: Container) -> str:
-    if service.spec.health is None or container.phase not in UP:
+    if not service.spec.checked or container.phase not in UP:
         return ""
     return "starting" if container.phase == "started" else container.phase
 

@@ -1,5 +1,7 @@
 """Judge containers and services by what happened to them: unhealthy streaks and flapping.
 
+What is not ready has not failed: a readiness probe takes a container out of service and no further.
+
 A service flaps when one of its slots ends by itself five times within five minutes; it is steady
 again when none did for five minutes.
 """
@@ -24,7 +26,8 @@ def decide(app: str, service: Service, now: float) -> Iterator[Decision]:
             newest = max(newest, slot.ended_at[-1])
         if container is None:
             continue
-        if container.phase == "unhealthy" and not container.retired:
+        is_judged = container.probe != "readiness" and not container.retired
+        if container.phase == "unhealthy" and is_judged:
             yield _failed(container)
         recent = [time for time in slot.ended_at if now - time < WINDOW_S]
         if len(recent) >= FLAPPING_ENDS and not service.flapping_since and service.wanted:
@@ -44,6 +47,7 @@ def steady_at(service: Service) -> float | None:
 
 
 def _failed(container: Container) -> Decision:
+    check = f"{container.probe} probe" if container.probe else "health check"
     event = ContainerFailed(
         app=container.app,
         service=container.service,
@@ -51,7 +55,7 @@ def _failed(container: Container) -> Decision:
         attempt=container.attempt,
         node=container.node,
         reason="unhealthy",
-        message=f"its health check failed {container.streak} times: {container.message}",
+        message=f"its {check} failed {container.streak} times: {container.message}",
     )
     return Decision(event, container.cause, key=str(container.attempt))
 

@@ -16,6 +16,7 @@ from segue.bus import BusError
 from segue_node_runner import facts, news, watch
 from segue_node_runner.beside import beside
 from segue_node_runner.effects import (
+    Ask,
     Examine,
     GiveUp,
     GiveWay,
@@ -32,6 +33,7 @@ from segue_node_runner.fence import Fence
 from segue_node_runner.files import Fetch
 from segue_node_runner.images import Progress
 from segue_node_runner.labels import Identity
+from segue_node_runner.prober import Prober
 
 PROBE_EVERY_S, UNWELL_PROBE_EVERY_S = 3.0, 0.5
 PASSING = {"away", "timeout", "busy", "given up", "occupied", "unfenced"}
@@ -51,11 +53,14 @@ class Actor:
         self, engine: Engine, fetch: Fetch, fence: Fence, hear: Callable[[Any], None]
     ) -> None:
         self.engine, self.fetch, self.fence, self.hear = engine, fetch, fence, hear
+        self.prober = Prober(hear)
         self._waiting: dict[Identity, anyio.CancelScope] = {}  # Starts that have not begun.
 
     async def perform(self, effect: Any) -> None:  # noqa: C901 — a case for each effect.
         """Carry out an effect, whatever comes of it."""
         match effect:
+            case Ask():
+                self.prober.want(effect)
             case Mark():
                 self.fence.mark(effect.engine_id, strict=effect.strict)
             case Start():
@@ -169,6 +174,7 @@ class Actor:
             tasks.start_soon(self._tell_facts, version)
             tasks.start_soon(self._pass_on, cluster)
             tasks.start_soon(self._probe, cluster)
+            tasks.start_soon(self.prober.run)
             yield
 
     async def _tell_facts(self, version: str) -> None:

@@ -34,6 +34,7 @@ from segue.spec import Resources
 
 from segue_node_runner import news, says
 from segue_node_runner.effects import (
+    Ask,
     Effect,
     Examine,
     GiveUp,
@@ -44,6 +45,7 @@ from segue_node_runner.effects import (
     Start,
     Stop,
 )
+from segue_node_runner.health import Health
 from segue_node_runner.inventory import Found
 from segue_node_runner.labels import Identity
 from segue_node_runner.pulls import Pulls
@@ -53,7 +55,7 @@ from segue_node_runner.yard import Yard
 LEASE_WITHIN_S = 20.0  # So long a strict order waits for one: an old one may have to end first.
 _ENDS = (container.ContainerFailed, container.ContainerFinished, container.ContainerStopped)
 Newest = dict[tuple[str, str, int], Container]  # By slot, of those that are ordered here.
-Owed = Decision | Effect | List | RemoveApp | GiveWay
+Owed = Decision | Effect | Ask | List | RemoveApp | GiveWay
 
 
 def follows(node: str) -> list[str]:
@@ -91,6 +93,7 @@ class NodeRunner(Core):
         self.node, self.session, self.labels = node, session, labels or {}
         self.yard = Yard()
         self.strict = Strict(self.picture, node)
+        self.health = Health(self.picture, node)
         self.pulls = Pulls(self.picture, node, session)
         self._has_joined = False
         self._usurper = ""
@@ -122,6 +125,8 @@ class NodeRunner(Core):
         self.yard.hear(said, now)
         if isinstance(said, news.Guard):
             self.strict.hear(said)
+        elif isinstance(said, news.Probed):
+            self.health.hear(said)
         elif isinstance(said, news.PullProgress):
             self.pulls.comes_on(said)
         elif isinstance(said, news.StartDone):
@@ -166,6 +171,8 @@ class NodeRunner(Core):
             yield from self._compare(ordered, newest, now)
         for found in list(self.yard.there.values()):
             yield from self._stray(found, now)
+        if (ask := self.health.asks(self.yard.there)) is not None:
+            yield ask
         if self.yard.untidy:
             self.yard.untidy = False
             yield from self._tidy()
@@ -324,10 +331,16 @@ class NodeRunner(Core):
             yield from self._say_end(ordered, identity, found)
         elif found.runs and found.addresses != ordered.addresses:
             yield says.readdressed(ordered, found)
-        elif found.health == "healthy" and ordered.phase != "healthy":
+        else:
+            yield from self._judge(ordered, found)
+
+    def _judge(self, ordered: Container, found: Found) -> Iterator[Decision]:
+        verdict = self.health.verdict(ordered, found)
+        is_said = ordered.phase == verdict.state and ordered.probe == verdict.probe
+        if verdict.state == "healthy" and not is_said:
             yield says.healthy(ordered)
-        elif found.health == "unhealthy" and ordered.phase != "unhealthy":
-            yield says.unhealthy(ordered, found)
+        elif verdict.state == "unhealthy" and not is_said:
+            yield says.unhealthy(ordered, verdict)
 
     def _say_end(self, ordered: Container, identity: Identity, found: Found) -> Iterator[Owed]:
         died = self.yard.died.get(identity)

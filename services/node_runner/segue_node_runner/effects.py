@@ -1,7 +1,7 @@
 """What the node runner's core wants done on its host. Never on the bus, never an event."""
 
 import msgspec
-from segue.spec import AppSpec, ServiceSpec
+from segue.spec import AppSpec, Probe, ServiceSpec
 
 from segue_node_runner.labels import Identity
 
@@ -70,6 +70,22 @@ class Remove(Effect, frozen=True):
     """Remove a container that ended long ago."""
 
     engine_id: str
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A running container that is to be probed, and where it is reached; empty: nowhere."""
+
+    identity: Identity
+    engine_id: str
+    address: str
+    readiness: Probe | None
+    liveness: Probe | None
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Probe exactly these containers from now on."""
+
+    all: list[Asked]
 
 
 class RemoveApp(msgspec.Struct, frozen=True, kw_only=True):

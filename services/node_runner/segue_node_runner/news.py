@@ -37,6 +37,17 @@ class HealthChanged(ContainerNews, frozen=True, kw_only=True):
     output: str = ""
 
 
+class Probed(msgspec.Struct, frozen=True, kw_only=True):
+    """A probe of a container came to another answer than before, or to its first."""
+
+    identity: Identity
+    engine_id: str
+    probe: Literal["readiness", "liveness"]
+    passes: bool
+    streak: int = 0  # Of failures.
+    output: str = ""  # What the last of them met with.
+
+
 class Gone(ContainerNews, frozen=True):
     """The engine has removed it."""
 

@@ -15,6 +15,7 @@ from segue.events.container import (
 )
 from segue.picture import Container
 
+from segue_node_runner.health import Verdict
 from segue_node_runner.inventory import Found
 from segue_node_runner.news import Died, StartDone, StartFailed, StopDone
 
@@ -118,13 +119,15 @@ def ended(ordered: Container, died: Died) -> Decision:
 
 
 def healthy(ordered: Container) -> Decision:
-    """Its health check passes."""
+    """Its checks pass."""
     return Decision(ContainerHealthy(**_of(ordered)), ordered.cause, key=str(ordered.attempt))
 
 
-def unhealthy(ordered: Container, found: Found) -> Decision:
-    """Its health check fails."""
-    event = ContainerUnhealthy(**_of(ordered), streak=found.streak, output=found.output)
+def unhealthy(ordered: Container, verdict: Verdict) -> Decision:
+    """Its health check or a probe fails."""
+    event = ContainerUnhealthy(
+        **_of(ordered), streak=verdict.streak, output=verdict.output, probe=verdict.probe
+    )
     return Decision(event, ordered.cause, key=str(ordered.attempt))
 
 

@@ -12,9 +12,10 @@ import msgspec
 from segue.events.container import Address
 
 from segue_node_runner import news
-from segue_node_runner.effects import Examine, List, Remove, Start, Stop
+from segue_node_runner.effects import Ask, Asked, Examine, List, Remove, Start, Stop
 from segue_node_runner.inventory import Found
 from segue_node_runner.labels import Identity
+from segue_node_runner.rounds import questions
 
 At = Callable[..., Any]  # at(delay_s, call, *arguments)
 TIMEOUT_S = 3.0
@@ -51,6 +52,7 @@ class SimulatedEngine:
             ""
         )  # Why a strict one may not start.
         self._admitted: dict[Identity, str] = {}  # By the engine's id, from then on it may start.
+        self._asked: dict[Identity, str] = {}  # Who is probed, by the engine's id.
         self._made = 0
         self._waiting: list[Any] = []
 
@@ -75,6 +77,8 @@ class SimulatedEngine:
             self._stuck(effect)
             return
         match effect:
+            case Ask():
+                self._ask(effect)
             case Start():
                 self._start(effect)
             case Stop():
@@ -168,6 +172,24 @@ class SimulatedEngine:
                 pulled_s=pulled_s,
             )
         )
+
+    def _ask(self, effect: Ask) -> None:
+        """Let what is probed for the first time pass after a while."""
+        wanted = {one.identity: one.engine_id for one in effect.all}
+        for one in effect.all:
+            if self._asked.get(one.identity) != one.engine_id:
+                self.at(self._draw(self.manner.healthy_s), self._pass, one)
+        self._asked = wanted
+
+    def _pass(self, one: Asked) -> None:
+        for question in questions(one):
+            said = news.Probed(
+                identity=one.identity,
+                engine_id=one.engine_id,
+                probe=question.name,
+                passes=True,
+            )
+            self._tell(said)
 
     def _refused(self, effect: Start) -> str:
         """Ask once whether a strict container may start: what was asked to start may do so late."""

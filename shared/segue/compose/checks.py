@@ -61,6 +61,15 @@ def _counts(at: str, section: dict[str, Any], findings: Findings) -> None:
         findings.at(f"{at}.x-segue.min_available").wrong(
             "a global service has as many slots as there are nodes for it", "remove it", "conflict"
         )
+    asked = section.get("x-segue", {}).get("probe", {})
+    if mode.endswith("-job") and "readiness" in asked:
+        findings.at(f"{at}.x-segue.probe.readiness").wrong(
+            "a job is ready when it has ended", "leave it out", "conflict"
+        )
+    if section.get("network_mode") == "none" and asked:
+        findings.at(f"{at}.x-segue.probe").wrong(
+            "nothing can be asked without a network", "remove network_mode, or probe", "conflict"
+        )
     if "container_name" in section and (service.replicas(section) > 1 or mode.startswith("global")):
         findings.at(f"{at}.container_name").wrong(
             "not supported",

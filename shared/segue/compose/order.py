@@ -55,7 +55,9 @@ def _condition(
     at = findings.at(f"services.{name}.depends_on.{other}")
     condition = entry.get("condition")
     check = target.get("healthcheck", {})
-    if condition == "service_healthy":
+    if condition == "service_healthy" and "readiness" not in target.get("x-segue", {}).get(
+        "probe", {}
+    ):
         if check.get("disable") or check.get("test") == ["NONE"]:
             at.wrong(
                 f"waits for '{other}' to be healthy, whose health check is disabled",

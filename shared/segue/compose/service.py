@@ -19,6 +19,7 @@ from segue.spec import (
     NetworkRef,
     Placement,
     Port,
+    Probe,
     Resources,
     Restart,
     ServiceSpec,
@@ -95,6 +96,7 @@ def _ours(given: dict[str, Any]) -> dict[str, Any]:
         "min_available_percent": int(least.removesuffix("%")) if share else 0,
         "on_return": given.get("on_return", "keep_newest"),
         "strategy": _strategy(given.get("rollout", {})),
+        **{name: _probe(asked) for name, asked in given.get("probe", {}).items()},
     }
 
 
@@ -118,6 +120,21 @@ def _update(given: dict[str, Any], action: Literal["rollback", "continue"]) -> U
         failure_action=given.get("failure_action", action),
         monitor_s=_seconds(given, "monitor", 10.0),
         max_failure_ratio=given.get("max_failure_ratio", 0.0),
+    )
+
+
+def _probe(given: dict[str, Any]) -> Probe:
+    kinds: tuple[Literal["http", "tcp", "nats"], ...] = ("http", "tcp", "nats")
+    (kind,) = (one for one in kinds if one in given)
+    return Probe(
+        kind=kind,
+        port=given[kind],
+        path=given.get("path", "/"),
+        every_s=_seconds(given, "every", 5.0),
+        timeout_s=_seconds(given, "timeout", 2.0),
+        failures=given.get("failures", 3),
+        successes=given.get("successes", 1),
+        start_s=_seconds(given, "start", 60.0),
     )
 
 

@@ -123,14 +123,18 @@ class ContainerStarted(NodeContainerEvent, type="container.started"):
 
 
 class ContainerHealthy(NodeContainerEvent, type="container.healthy"):
-    """Its health check passed for the first time, or again after failing."""
+    """Its health check and its readiness probe pass: for the first time, or again after failing."""
 
 
 class ContainerUnhealthy(NodeContainerEvent, type="container.unhealthy"):
-    """Its health check failed `streak` times. The health monitor judges whether it has failed."""
+    """Its health check or a probe failed `streak` times.
+
+    The health monitor judges whether it has failed; of readiness, it is only out of service.
+    """
 
     streak: int
-    output: str = ""  # What the last probe printed, at most 1,000 characters.
+    output: str = ""  # What the last check printed or a probe met with, at most 1,000 characters.
+    probe: Literal["", "readiness", "liveness"] = ""  # Which probe; empty: the health check.
 
 
 class ContainerFailed(NodeContainerEvent, type="container.failed"):

@@ -183,10 +183,10 @@ def _progress(picture: Indexed, container: Container, record: Record) -> None:
 
 
 def healthy(picture: Indexed, record: Record, event: ContainerHealthy) -> None:
-    """Note that its health check passes."""
+    """Note that its checks pass."""
     container = _move(picture, record, event, "healthy")
     if container is not None:
-        container.streak = 0
+        container.streak, container.probe = 0, ""
         container.started_at = container.started_at or record.time
         container.healthy_at = container.healthy_at or record.time
         fold_rollout.note_ready(picture, record, container)
@@ -194,13 +194,14 @@ def healthy(picture: Indexed, record: Record, event: ContainerHealthy) -> None:
 
 
 def unhealthy(picture: Indexed, record: Record, event: ContainerUnhealthy) -> None:
-    """Note that its health check fails."""
+    """Note that its health check or a probe fails."""
     container = _move(picture, record, event, "unhealthy")
     slot = picture.slot(event.app, event.service, event.slot)
     if container is not None and slot is not None:
         if _trusted(container.healthy_at, record.time):
             slot.streak = 0
         container.streak, container.message, container.healthy_at = event.streak, event.output, 0.0
+        container.probe = event.probe
 
 
 def failed(picture: Indexed, record: Record, event: ContainerFailed) -> None:
@@ -254,9 +255,9 @@ def _end_by_itself(
 
 
 def _up_since(picture: Indexed, container: Container) -> float:
-    """Give since when it does its work; 0 if it does not. With a health check that is its word."""
+    """Give since when it does its work; 0 if it does not. What is checked has its checks' word."""
     spec = picture.spec(container)
-    if spec is not None and spec.health is not None:
+    if spec is not None and spec.checked:
         return container.healthy_at
     return container.started_at if container.phase in UP else 0.0
 

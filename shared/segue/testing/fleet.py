@@ -109,7 +109,7 @@ class Host:
         if container.phase in UP and key not in self.held:
             return ContainerFailed(**about, reason="vanished")
         spec = self.picture.spec(container)
-        if spec is None or spec.health is None:
+        if spec is None or not spec.checked:
             return None
         if self.held[key] == "ill":
             return ContainerUnhealthy(**about, streak=3) if container.phase != "unhealthy" else None

@@ -103,7 +103,7 @@ class PuppetNode:
         spec = app.specs[event.revision].services[event.service]
         if spec.is_job:
             return [*facts, ContainerFinished(**which)]
-        return [*facts, ContainerHealthy(**which)] if spec.health else facts
+        return [*facts, ContainerHealthy(**which)] if spec.checked else facts
 
     def _which(self, event: ContainerEvent) -> dict[str, Any]:
         fields = ("app", "service", "slot", "attempt")

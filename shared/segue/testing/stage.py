@@ -164,7 +164,7 @@ class Stage(Board):
             )
             self.say(started, cause)
             spec = self.cores[0].picture.service(event.app, event.service)
-            if spec is not None and spec.spec.health is not None:
+            if spec is not None and spec.spec.checked:
                 self.now += self.took_s
                 self.say(ContainerHealthy(**_named(event)), cause)
         elif isinstance(event, ContainerRetired):
