@@ -9,10 +9,11 @@ import anyio
 import pytest
 from dnslib import QTYPE, RCODE, RR, A, DNSRecord
 from segue.testing.bridged import CLUSTER, NODE, Bridged, bridged, in_background
-from segue_gateway.addresses import Addresses, bind_ports
+from segue_gateway.addresses import Addresses
 from segue_gateway.resolvers import Resolvers
 from segue_gateway.responder import Names
 from segue_gateway.table import Bridge, Endpoint, Port, Route, Table
+from segue_gateway.vips import bind_ports
 from segue_gateway.walls import Walls
 
 IP_FREEBIND = 15

@@ -7,8 +7,9 @@ import anyio
 import pytest
 from msgspec.structs import replace
 from segue.testing.bridged import CLUSTER, NODE, Bridged, bridged
-from segue_gateway.addresses import Addresses, bind_ports
+from segue_gateway.addresses import Addresses
 from segue_gateway.table import Bridge, Endpoint, Port, Published, Route, Table
+from segue_gateway.vips import bind_ports
 from segue_gateway.walls import Openings, Walls
 
 pytestmark = pytest.mark.engine
