@@ -83,4 +83,6 @@ def test_the_requests_are_those_that_anyone_may_make() -> None:
         "removal",
         "scale",
         "node",
+        "rollback",
+        "rollout",
     }
