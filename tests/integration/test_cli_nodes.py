@@ -137,7 +137,7 @@ async def test_labels_are_set_taken_away_and_shown(cluster: Cluster, segue: Segu
 async def test_a_node_that_has_left_is_forgotten_and_one_at_work_is_not(
     cluster: Cluster, segue: Segue
 ) -> None:
-    done = await segue("node", "rm", "node-a", code=3)
+    done = await segue("node", "rm", "node-a", code=1)
     assert "node node-a is at work" in done.stderr
     await segue("node", "rm", code=2)
     await cluster.say(NodeLeft(node="node-a"))

@@ -172,6 +172,8 @@ def test_a_container_has_begun_once_its_runtime_has_made_way_for_its_program(
     for words, begun in ((["runc", "init"], False), (["python", "init"], True)):
         with subprocess.Popen(words, executable=sys.executable, cwd=tmp_path) as process:
             (group / "cgroup.procs").write_text(str(process.pid))
+            while not pathlib.Path(f"/proc/{process.pid}/cmdline").read_bytes():
+                time.sleep(0.001)
             found = host.processes()
             process.kill()
         assert [(one.container, one.begun) for one in found] == [("being-made", begun)]

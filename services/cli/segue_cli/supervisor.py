@@ -37,6 +37,7 @@ class Program:
         self.started_at = 0.0  # Of its last run, in seconds since 1970.
         self._process: anyio.abc.Process | None = None
         self._log_began_at = 0
+        self._said_before: list[str] = []  # By the run before its last one.
 
     @property
     def pid(self) -> int:
@@ -54,11 +55,12 @@ class Program:
         return logfile.tail(self.log, lines, after=self._log_began_at)
 
     def complaint(self) -> str:
-        """Give what it complained of last, if that was the last it said."""
-        return logfile.complaint(self.last_words(1))
+        """Give what it complained of last, if neither it nor its last run has said more since."""
+        return logfile.complaint(self.last_words(1) or self._said_before)
 
     async def start(self) -> None:
         """Start it, tethered to this process."""
+        self._said_before = self.last_words(1)
         self._log_began_at = logfile.size(self.log)
         descriptor = logfile.open_for(self.log)
         tethered = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *self.command]

@@ -300,7 +300,8 @@ def _living(tree: pathlib.Path) -> set[int]:
 def _is_runtime(pid: int) -> bool:
     """Tell whether a container's process is its runtime still."""
     with contextlib.suppress(OSError):
-        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"runc\0init")
+        words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+        return not words or words.startswith(b"runc\0init")  # Between two programs it has none.
     return True  # It has gone meanwhile.
 
 
