@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from segue.testing.bridged import CLUSTER, NODE, Bridged, bridged
 from segue_gateway.addresses import Addresses
-from segue_gateway.table import Bridge, Endpoint, Port, Published, Route, Table
+from segue_gateway.table import Bridge, Neighbour, Port, Published, Route, Table
 from segue_gateway.vips import bind_ports
 from segue_gateway.walls import Openings, Walls
 
@@ -23,7 +23,7 @@ def table(host: Bridged) -> Table:
         for app in ("shop", "blog")
         for found in [host.inspect(f"{app}_default")]
     ]
-    there = Endpoint(slot=1, attempt=1, node="b", address=host.outside_address, local=False)
+    there = [Neighbour(node="b", address=host.outside_address)]
     routes = [
         Route(
             app=bridge.app,
@@ -31,12 +31,18 @@ def table(host: Bridged) -> Table:
             vip=vip,
             sources=[bridge.subnet],
             ports=[Port(80)],
-            endpoints=[there],
         )
         for bridge, vip in zip(bridges, (SHOP_VIP, BLOG_VIP), strict=True)
     ]
     published = [Published(published=8080, app="shop", service="web", target=80)]
-    return Table(cluster=CLUSTER, node=NODE, bridges=bridges, routes=routes, published=published)
+    return Table(
+        cluster=CLUSTER,
+        node=NODE,
+        bridges=bridges,
+        routes=routes,
+        published=published,
+        neighbours=there,
+    )
 
 
 def walled(host: Bridged) -> None:

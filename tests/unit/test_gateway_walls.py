@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from segue_gateway.table import Bridge, Endpoint, Ingress, Port, Published, Route, Table
+from segue_gateway.table import Bridge, Ingress, Neighbour, Port, Published, Route, Table
 from segue_gateway.vips import bind_ports
 from segue_gateway.walls import Openings, render
 
@@ -58,9 +58,8 @@ def test_published_ports_are_open_on_the_addresses_where_they_are_published() ->
 
 
 def test_ports_of_other_nodes_are_guarded_and_what_the_operator_opens_is_open() -> None:
-    there = Endpoint(slot=1, attempt=1, node="b", address="192.0.2.2", local=False)
-    named = Endpoint(slot=2, attempt=1, node="c", address="c.example", local=False)
-    text = rules(Openings(opened=(5432,)), routes=[web(endpoints=[there, named])], mesh_port=7001)
+    there = [Neighbour(node="b", address="192.0.2.2"), Neighbour(node="c", address="c.example")]
+    text = rules(Openings(opened=(5432,)), neighbours=there, mesh_port=7001)
     assert elements(text, "nodes") == ["192.0.2.2"]
     assert {"4222", "2375", "7001"} <= set(elements(text, "guarded"))
     assert elements(text, "opened") == ["5432"]
