@@ -183,9 +183,14 @@ async def test_a_start_without_an_answer_may_have_worked_and_is_not_made_twice(
     faulty_engine: PrivateEngine, order: Orders, cluster: str, tmp_path: pathlib.Path
 ) -> None:
     patient = Engine(faulty_engine.url, runtime=tmp_path)
-    await patient.start(order(slot=2), nothing)
-    hasty = Engine(faulty_engine.url, runtime=tmp_path, limits=Limits(quick_s=60.0, start_s=0.5))
-    await hasty.images.ready(BUSYBOX)  # Everything the start needs is known and there.
+    for slot in (1, 2):
+        await patient.start(order(slot=slot), nothing)
+    made = faulty_engine.ask("GET", "/containers/shop.web.1/json")
+    faulty_engine.ask("DELETE", "/containers/shop.web.1", force=1)
+    body = made["Config"] | {"HostConfig": made["HostConfig"]}
+    faulty_engine.ask("POST", "/containers/create", body, name="shop.web.1")
+    hasty = Engine(faulty_engine.url, runtime=tmp_path, limits=Limits(quick_s=60.0, start_s=2.0))
+    await hasty.images.ready(BUSYBOX)  # Everything is there but the start itself.
     faulty_engine.freeze("containerd")
     with pytest.raises(EngineError) as unknown:
         await hasty.start(order(), nothing)
