@@ -157,6 +157,7 @@ class ServiceSpec(Spec, frozen=True):
     replicas: int = 1
     pull: Literal["missing", "always", "never"] = "missing"
     stop_grace_s: float = 10.0
+    drain_s: float = 10.0  # How long what flows through gateways may go on before the stop.
     health: Health | None = None
     readiness: Probe | None = None  # While it fails, the container is out of service.
     liveness: Probe | None = None  # When it fails, the container is replaced.
@@ -277,9 +278,9 @@ class AppSpec(Spec, frozen=True):
 def digest(app: AppSpec, service: str) -> str:
     """Name what makes a slot of `service` differ from another: 12 hexadecimal digits.
 
-    What only others act on is left out (scale, restart policy, dependencies, probes, placement,
-    labels of the service, how it is moved and kept, extensions, what only gateways serve):
-    changing it replaces no container.
+    What only others act on is left out (scale, restart policy, dependencies, probes, time to
+    drain, placement, labels of the service, how it is moved and kept, extensions, what only
+    gateways serve): changing it replaces no container.
     """
     spec = app.services[service]
     runs = msgspec.structs.replace(
@@ -287,6 +288,7 @@ def digest(app: AppSpec, service: str) -> str:
         replicas=1,
         restart=Restart(),
         depends_on={},
+        drain_s=10.0,
         readiness=None,
         liveness=None,
         placement=Placement(platform=spec.placement.platform),  # It chooses the image.

@@ -319,7 +319,7 @@ def test_segues_own_keys_become_fields_that_cores_decide_on() -> None:
 def test_an_unknown_key_of_segues_own_is_answered_with_those_there_are() -> None:
     (problem,) = converted({"x-segue": {"singelton": True, "min_available": 1}}).problems
     assert problem.where == "services.web.x-segue.singelton"
-    assert problem.hint == "known are singleton, min_available, on_return, rollout, probe"
+    assert problem.hint == "known are singleton, min_available, on_return, drain, rollout, probe"
 
 
 def test_how_many_stay_up_may_be_a_number() -> None:

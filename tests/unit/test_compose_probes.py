@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from segue.compose import Result, convert
 from segue.spec import AppSpec, Probe, ServiceSpec, digest
@@ -50,8 +51,8 @@ def test_liveness_alone_does_not_say_who_is_ready() -> None:
     assert web({}, healthcheck={"test": "true"}).checked
 
 
-def test_probes_replace_no_container() -> None:
-    plain, asked = web({}), web(HTTP)
+def test_probes_and_the_time_to_drain_replace_no_container() -> None:
+    plain, asked = web({}), msgspec.structs.replace(web(HTTP), drain_s=3.0)
     assert digest(AppSpec(services={"web": plain}), "web") == digest(
         AppSpec(services={"web": asked}), "web"
     )

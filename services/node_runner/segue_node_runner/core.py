@@ -33,6 +33,7 @@ from segue.picture import UP, Container, Node
 from segue.spec import Resources
 
 from segue_node_runner import news, says
+from segue_node_runner.draining import Draining
 from segue_node_runner.effects import (
     Ask,
     Effect,
@@ -72,6 +73,8 @@ def follows(node: str) -> list[str]:
         *(subjects(event) for event in apps),
         subjects(gateway.GatewayJoined, node=node),
         subjects(gateway.GatewayLeft, node=node),
+        subjects(gateway.EndpointReady, node=node),
+        subjects(gateway.EndpointDrained, node=node),
         f"node.*.{node}",
         subjects(leader.LeaderElected),
     ]
@@ -93,6 +96,7 @@ class NodeRunner(Core):
         self.node, self.session, self.labels = node, session, labels or {}
         self.yard = Yard()
         self.strict = Strict(self.picture, node)
+        self.draining = Draining(self.picture, node)
         self.health = Health(self.picture, node)
         self.pulls = Pulls(self.picture, node, session)
         self._has_joined = False
@@ -144,7 +148,7 @@ class NodeRunner(Core):
             number = self.yard.list_begins()
             owed.append(List(cluster=self.picture.state.cluster, number=number))
         owed += self._said(now)
-        self.wake_at = self.yard.wake_at(now)
+        self.wake_at = self.draining.wake_at(self.yard.wake_at(now))
         return owed
 
     def _said(self, now: float) -> Iterator[Owed]:
@@ -238,10 +242,10 @@ class NodeRunner(Core):
                 yield GiveUp(**msgspec.structs.asdict(identity))
             return
         if ordered.retired or over:
-            if found is not None:
-                yield from self._stop(found, ordered.grace_s, now)
-            else:
+            if found is None:
                 yield says.stopped(ordered, self.yard.stopped.get(identity))
+            elif over or not found.runs or not self.draining.lasts(ordered, now):
+                yield from self._stop(found, ordered.grace_s, now)
         elif ordered.fenced:
             yield from self._end_fenced(ordered, found, now)
         elif ordered.phase == "assigned":

@@ -95,6 +95,7 @@ def _ours(given: dict[str, Any]) -> dict[str, Any]:
         "min_available": 0 if share else least,
         "min_available_percent": int(least.removesuffix("%")) if share else 0,
         "on_return": given.get("on_return", "keep_newest"),
+        "drain_s": _seconds(given, "drain", 10.0),
         "strategy": _strategy(given.get("rollout", {})),
         **{name: _probe(asked) for name, asked in given.get("probe", {}).items()},
     }

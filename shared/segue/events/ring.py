@@ -66,7 +66,7 @@ RING: dict[type[Event], Place] = {
     event.EventRejected: _place("deployer", ""),
     gateway.GatewayJoined: _place("gateway", "gateway node_runner"),
     gateway.GatewayLeft: _place("gateway", "gateway node_runner"),
-    gateway.EndpointReady: _place("gateway", "deployer"),
+    gateway.EndpointReady: _place("gateway", "deployer node_runner"),
     gateway.EndpointDrained: _place("gateway", "node_runner"),
     image.ImagePulling: _place("node_runner", ""),
     image.ImagePulled: _place("node_runner", "scheduler"),

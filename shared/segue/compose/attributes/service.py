@@ -233,6 +233,12 @@ SERVICE: tuple[Row, ...] = (
         "on_return",
         says="which container stays when a node comes back whose slots were filled elsewhere",
     ),
+    _typed(
+        "x-segue.drain",
+        duration,
+        "drain_s",
+        says="how long connections through gateways may go on before a container is stopped; 10s",
+    ),
     Row("services.*.x-segue.rollout", "honour", ours, field="strategy"),
     _typed("x-segue.rollout.strategy", choice("rolling", "canary", "blue_green"), "strategy.kind"),
     _typed(
