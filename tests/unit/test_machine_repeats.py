@@ -18,7 +18,9 @@ class Fickle(Echo):
         return super().decide(now) if self.pleases else []
 
 
-def test_what_is_owed_no_more_when_its_write_is_to_be_repeated_is_dropped() -> None:
+def test_what_is_owed_no_more_when_its_write_is_to_be_repeated_is_kept_out_by_another_term() -> (
+    None
+):
     stage = Stage("a")
     core = Fickle()
     machine = Machine(core, instance="a", session="run-a", note=stage.notes.append)
@@ -31,7 +33,11 @@ def test_what_is_owed_no_more_when_its_write_is_to_be_repeated_is_dropped() -> N
     machine.wrote(first.number, Outcome("unknown"), stage.now)
     core.pleases = False
     stage.now += 1
+    (election,) = stage.turn("a")
+    assert election.messages[0].subject == "leader.elected.echo"
     assert stage.turn("a") == []
+    late = stage.log.append(first.messages, first.fence, stage.now + 1000)
+    assert late.kind == "refused", "what was on its way comes too late"
     core.pleases = True
     (second,) = stage.turn("a")
     assert [m.id for m in second.messages] == [m.id for m in first.messages]

@@ -202,7 +202,7 @@ class Machine:
             self._say_beat(now, commands)
         again = self._writing and not self._sent and now >= self._retry_at
         if (again or self._recheck) and self.term is not None:
-            self._drop_what_is_owed_no_more(now)
+            self._look_again(now)
         if self._writing and self._awaiting:
             return commands + self._repeat(now)
         self._writing = []
@@ -251,13 +251,14 @@ class Machine:
         self._number += 1
         return [Append(self._number, messages, self._fence)]
 
-    def _drop_what_is_owed_no_more(self, now: float) -> None:
-        """Look again at decisions that were on their way when the bus went, or gave no answer."""
+    def _look_again(self, now: float) -> None:
+        """Let another term keep out of the log what is on its way and owed no more."""
         self._recheck = False
         owed = {one.id for one in self.core.decide(self.log_time(now)) if isinstance(one, Decision)}
-        self._writing = [message for message in self._writing if message.id in owed]
-        kept = {message.id for message in self._writing}
-        self._awaiting = {event_id: None for event_id in self._awaiting if event_id in kept}
+        self._writing = [message for message in self._writing if message.id in self._awaiting]
+        if any(message.id not in owed for message in self._writing):
+            self._writing, self.term, self._standing.at = [], None, now
+        self._awaiting = dict.fromkeys(message.id for message in self._writing)
 
     def _repeat(self, now: float) -> list[Command]:
         if self._sent:
