@@ -170,6 +170,8 @@ class Scheduler(Core):
         old = slot.moving
         if revivable(self.picture, slot) not in (None, old):
             return None
+        if spec.strict and not all(map(self.picture.is_gone, slot.leaving.values())):
+            return None  # Its own assignment crossed a retirement: that one may run yet.
         ask = asked(self.picture, container, spec, slot)
         choice = self._choice(ask)
         refused = choice.refused
