@@ -103,6 +103,20 @@ def test_what_went_before_it_was_superseded_holds_up_nothing() -> None:
     assert not shop.picture.on_node["a"]
 
 
+def test_what_filled_its_slot_again_and_went_without_a_word_is_replaced() -> None:
+    shop = Shop(Deployer(), nodes="b")
+    shop.say(back("a", held()))
+    shop.say(accepted(web=WEB))
+    (asked,) = shop.settle()
+    shop.assign(asked, "b")
+    shop.fail(asked, "b", reason="rejected", exit_code=None)
+    assert retirements(shop.settle()) == [(7, "a", "replaced")]
+    shop.say(back("a", held(running=False)))
+    (again,) = shop.settle()
+    assert again.attempt == 9
+    assert not shop.picture.on_node["a"]
+
+
 def test_a_service_that_nobody_deploys_again_runs_on() -> None:
     shop = Shop(Deployer(), Scheduler(), nodes="b")
     shop.say(back("a", held(service="other")))

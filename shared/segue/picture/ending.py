@@ -39,17 +39,8 @@ def revivable(picture: Indexed, slot: Slot) -> Container | None:
 
 
 def lose(picture: Indexed, container: Container, record: Record) -> None:
-    """End what ran on a node that is forgotten, as if it had been moved away."""
+    """End what is gone without a word, or with a forgotten node, as if it had been moved."""
     container.retired, container.retired_at = container.retired or "moved", record.time
     container.phase, container.cause = "stopped", record.as_cause()
     end(picture, container, record.time)
     picture.touch(container.app, container.service, container.slot)
-
-
-def forget(picture: Indexed, container: Container) -> None:
-    """Take out a container that was adopted and is gone without a word."""
-    picture.vacate(container)
-    slot = picture.slot(container.app, container.service, container.slot)
-    if slot is not None:
-        slot.leaving.pop(container.attempt, None)
-    picture.touch(container.app, container.service)

@@ -44,7 +44,7 @@ def joined(picture: Indexed, record: Record, event: NodeJoined) -> None:
     node.images = dict.fromkeys(event.images)
     node.degraded, node.refusals = "", {}
     node.lease_over = False
-    _compare(picture, event)
+    _compare(picture, record, event)
     _fence(picture, node, event.lease)
     _judge(picture, record, node, "up")
 
@@ -58,13 +58,13 @@ def _begin(picture: Indexed, record: Record, facts: NodeJoined) -> Node:
     return node
 
 
-def _compare(picture: Indexed, event: NodeJoined) -> None:
+def _compare(picture: Indexed, record: Record, event: NodeJoined) -> None:
     """Note what the node runs no more, and what it has that the log does not know."""
     running = {(h.app, h.service, h.slot, h.attempt) for h in event.inventory if h.running}
     for key, container in list(picture.on_node.get(event.node, {}).items()):
         container.absent = container.phase in UP and key not in running
         if container.absent and container.adopted:
-            ending.forget(picture, container)  # Its runner never knew it.
+            ending.lose(picture, container, record)  # Its runner never knew it.
     for strangers in picture.state.strangers.values():
         strangers.pop(event.node, None)
     for held in sorted(event.inventory, key=lambda held: held.attempt):
