@@ -103,6 +103,11 @@ class Strategy(Spec, frozen=True):
         return max(1, min(slots, share if self.canary_percent else self.canary))
 
 
+# What is the default itself, not only its equal, is left out of the bytes that a digest is made of.
+_UPDATE, _STRATEGY = Update(), Strategy()
+_ROLLBACK = Update(failure_action="continue")  # Whoever goes back waits for nobody.
+
+
 class Resources(Spec, frozen=True):
     """What a slot is promised. Limits that the engine enforces stand in `container`."""
 
@@ -177,9 +182,9 @@ class ServiceSpec(Spec, frozen=True):
     min_available: int = 0  # So many slots stay up while others are moved …
     min_available_percent: int = 0  # … and at least this share of them.
     on_return: Literal["keep_newest", "keep_original"] = "keep_newest"  # Of two in one slot.
-    update: Update = Update()
-    rollback: Update = Update(failure_action="continue")  # Whoever goes back waits for nobody.
-    strategy: Strategy = Strategy()
+    update: Update = _UPDATE
+    rollback: Update = _ROLLBACK
+    strategy: Strategy = _STRATEGY
     container: dict[str, Any] = {}  # Fragment of the engine's create body, Config and HostConfig.
     extensions: dict[str, Any] = {}  # x-* keys, as written.
 
@@ -297,9 +302,9 @@ def digest(app: AppSpec, service: str) -> str:
         min_available=0,
         min_available_percent=0,
         on_return="keep_newest",
-        update=Update(),
-        rollback=Update(failure_action="continue"),
-        strategy=Strategy(),
+        update=_UPDATE,
+        rollback=_ROLLBACK,
+        strategy=_STRATEGY,
         extensions={},
         ports=[port for port in spec.ports if port.mode == "host"],
         expose=[],

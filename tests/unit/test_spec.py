@@ -109,6 +109,11 @@ def test_a_digest_names_what_runs_not_who_runs_it() -> None:
     assert digest(app(services={"web": WEB, "twin": WEB}), "twin") == digest(APP, "web")
 
 
+def test_a_digest_stays_what_earlier_versions_made_of_it() -> None:
+    """Else every container would be replaced with the first deploy after an upgrade."""
+    assert digest(AppSpec(services={"web": ServiceSpec(image="w:1")}), "web") == "9884d8fd98fb"
+
+
 def test_a_digest_is_twelve_hexadecimal_digits() -> None:
     assert len(digest(APP, "web")) == 12
     assert int(digest(APP, "web"), 16)
