@@ -6,11 +6,12 @@ import signal
 from collections.abc import Callable
 
 import anyio
+import msgspec
 import pytest
 from anyio.streams.memory import MemoryObjectReceiveStream
 from segue.spec import Health
-from segue.testing.engine import BUSYBOX, PrivateEngine
 from segue.testing.engine import Engine as RealEngine
+from segue.testing.engine import PrivateEngine
 from segue_node_runner.effects import Start
 from segue_node_runner.engine import Engine
 from segue_node_runner.errors import EngineError
@@ -182,25 +183,21 @@ async def test_a_frozen_engine_is_told_from_one_that_is_away(
 async def test_a_start_without_an_answer_may_have_worked_and_is_not_made_twice(
     faulty_engine: PrivateEngine, order: Orders, cluster: str, tmp_path: pathlib.Path
 ) -> None:
-    patient = Engine(faulty_engine.url, runtime=tmp_path)
-    for slot in (1, 2):
-        await patient.start(order(slot=slot), nothing)
-    made = faulty_engine.ask("GET", "/containers/shop.web.1/json")
-    faulty_engine.ask("DELETE", "/containers/shop.web.1", force=1)
-    body = made["Config"] | {"HostConfig": made["HostConfig"]}
-    faulty_engine.ask("POST", "/containers/create", body, name="shop.web.1")
-    hasty = Engine(faulty_engine.url, runtime=tmp_path, limits=Limits(quick_s=60.0, start_s=2.0))
-    await hasty.images.ready(BUSYBOX)  # Everything is there but the start itself.
+    limits = Limits(quick_s=60.0, start_s=60.0)
+    engine = Engine(faulty_engine.url, runtime=tmp_path, limits=limits)
+    await engine.start(order(slot=2), nothing)  # Everything a start needs is known and there.
+    engine.calls.limits = msgspec.structs.replace(limits, start_s=2.0)
     faulty_engine.freeze("containerd")
     with pytest.raises(EngineError) as unknown:
-        await hasty.start(order(), nothing)
+        await engine.start(order(), nothing)
     assert (unknown.value.kind, unknown.value.step) == ("timeout", "start")
     faulty_engine.thaw()
-    async with watched(patient, cluster) as news:
+    engine.calls.limits = limits
+    async with watched(engine, cluster) as news:
         await next_news(news)
-        started = await patient.start(order(), nothing)
+        started = await engine.start(order(), nothing)
     assert started.found.runs
-    names = [one.name for one in await patient.list_ours(cluster)]
+    names = [one.name for one in await engine.list_ours(cluster)]
     assert names == ["shop.web.1", "shop.web.2"]
 
 
