@@ -24,6 +24,7 @@ from segue_deployer.core import Deployer
 from segue_node_runner import engine as adapter
 from segue_node_runner.effects import Start
 from segue_node_runner.policy import Policy
+from segue_node_runner.sdk import Limits
 from segue_scheduler.core import Scheduler
 
 # A machine under load is no failure; in CI hypothesis itself chooses a profile that repeats itself.
@@ -103,7 +104,9 @@ def cluster(docker_engine: Engine) -> Iterator[str]:
 @pytest.fixture
 def node_engine(docker_engine: Engine, tmp_path: pathlib.Path) -> adapter.Engine:
     """The node runner's adapter to the real engine; its policy allows everything."""
-    return adapter.Engine(docker_engine.url, runtime=tmp_path, allowed=Policy(everything=True))
+    limits = Limits(quick_s=15.0)  # Its own, 3 s, are for hosts that do not run tests.
+    allowed = Policy(everything=True)
+    return adapter.Engine(docker_engine.url, runtime=tmp_path, allowed=allowed, limits=limits)
 
 
 @pytest.fixture
