@@ -127,6 +127,15 @@ class Port(Spec, frozen=True):
     app_protocol: str | None = None
 
 
+class Ingress(Spec, frozen=True):
+    """A host name and path of the web's own ports, on every node, that lead to a service."""
+
+    port: int  # That the service listens on.
+    host: str = "*"  # Any.
+    path: str = "/"
+    tls: str | None = None  # The app's secret that holds certificate and key, as PEM.
+
+
 class Mount(Spec, frozen=True):
     """A volume, bind or tmpfs in the container. `source` of a volume is its key in the app."""
 
@@ -172,6 +181,7 @@ class ServiceSpec(Spec, frozen=True):
     resources: Resources = Resources()
     ports: list[Port] = []
     expose: list[int] = []  # TCP ports that it listens on for other services.
+    ingress: list[Ingress] = []
     mounts: list[Mount] = []
     secrets: list[FileRef] = []
     configs: list[FileRef] = []
@@ -187,6 +197,17 @@ class ServiceSpec(Spec, frozen=True):
     strategy: Strategy = _STRATEGY
     container: dict[str, Any] = {}  # Fragment of the engine's create body, Config and HostConfig.
     extensions: dict[str, Any] = {}  # x-* keys, as written.
+
+    @property
+    def routed(self) -> dict[int, bool]:
+        """The ports that gateways lead to, each with whether it speaks HTTP."""
+        if self.is_job or self.network_mode is not None:
+            return {}
+        tcp = [port for port in self.ports if port.protocol == "tcp"]
+        web = {port.target for port in tcp if port.app_protocol == "http"}
+        web |= {one.port for one in self.ingress}
+        there = {*self.expose, *(port.target for port in tcp), *web}
+        return {number: number in web for number in sorted(there)}
 
     @property
     def is_job(self) -> bool:
@@ -308,6 +329,7 @@ def digest(app: AppSpec, service: str) -> str:
         extensions={},
         ports=[port for port in spec.ports if port.mode == "host"],
         expose=[],
+        ingress=[],
     )
     shared = [
         [app.volumes[key] for key in sorted(spec.volumes) if key in app.volumes],

@@ -1,52 +1,142 @@
-"""Run the gateway as a process: one for each host; no logic but its order of starting."""
+"""Run the gateway as a process: one for each host; no logic but its order of starting.
+
+What was applied last is applied before anything else: the host goes on without a bus.
+"""
 
 import argparse
+import functools
 import importlib.metadata
-import socket
+import os
+import pathlib
 import sys
 import time
 import uuid
 
 import anyio
-from segue.bus import Bus, BusError
+import anyio.abc
+import msgspec
+import structlog
+from segue import asks
+from segue.beats import GATEWAY_BEATS, GatewayBeat
+from segue.bus import Bus, BusError, BusTimeoutError, NobodyAnswersError
 from segue.envelope import encode
 from segue.events.gateway import GatewayJoined
-from segue.ids import derived, is_token, token
+from segue.ids import derived
 from segue.shell import command
+from segue.shell.patience import patiently
 from segue.shell.pump import Pump
 
-from segue_gateway import says
-from segue_gateway.core import Gateway, GiveWay
+from segue_gateway import flags, installed, limits, says
+from segue_gateway.addresses import Addresses
+from segue_gateway.certificates import Certificates
+from segue_gateway.core import Gateway
+from segue_gateway.hands import Adapter, Hands
+from segue_gateway.proxy import Proxy
+from segue_gateway.responder import Names
+from segue_gateway.walls import Openings, Walls
 
-LEAVE_TIMEOUT_S = 2.0
+PING_TIMEOUT_S, LEAVE_TIMEOUT_S = 2.0, 2.0
 
 
-class GaveWayError(BusError):
-    """Another gateway has joined under this node's name."""
+class NameTakenError(BusError):
+    """A gateway is at work under this node's name already."""
 
 
-async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
-    """Serve on a connected bus until cancelled, then say that the gateway leaves."""
-    session = uuid.uuid4().hex
-    me = GatewayJoined(
-        node=arguments.node,
-        session=session,
-        address=arguments.address,
-        version=importlib.metadata.version("segue-gateway"),
-    )
-    core = Gateway(me)
-    pump = Pump(core, bus, instance=arguments.node, leads=False, perform=_perform)
+class Host:
+    """What is at work on the host before, and while, there is a bus."""
+
+    def __init__(self) -> None:
+        self.hands: Hands | None = None
+        self.limits: list[str] = []
+        self.proxy = ""
+        self.bus: Bus | None = None
+
+    async def begin(self, arguments: argparse.Namespace, tasks: anyio.abc.TaskGroup) -> None:
+        """Do what was done last; `tasks` end with the process."""
+        try:
+            binary = installed.find()
+            self.proxy = await installed.version(binary)
+        except installed.MissingError as error:
+            raise BusError(str(error)) from error
+        self.limits = await limits.check(arguments.pool)
+        state = pathlib.Path(arguments.state) / arguments.node
+        folder = pathlib.Path(arguments.runtime) / arguments.node
+        setting = flags.setting(arguments, folder)
+        proxy = Proxy(binary, setting, Certificates(state / "certificates", self._fetch))
+        others: list[Adapter] = []
+        if not self.limits:
+            names = Names()
+            others = [Addresses(), Walls(Openings(arguments.pool)), names]
+            tasks.start_soon(names.run)
+        self.hands = Hands(state / "table.json", proxy, others)
+        if (kept := self.hands.remembered()) is not None:
+            await self.hands.apply(kept.table)
+        tasks.start_soon(proxy.run)
+        tasks.start_soon(self.hands.run)
+
+    async def _fetch(self, digest: str) -> bytes | None:
+        if self.bus is None:
+            raise BusError("the bus is away")
+        return await self.bus.get("files", digest)
+
+    async def serve(self, bus: Bus, arguments: argparse.Namespace) -> None:
+        """Serve on a connected bus until cancelled, then say that the gateway leaves."""
+        hands = self.hands
+        assert hands is not None, "it has begun"
+        self.bus = hands.bus = bus
+        await patiently(bus, lambda: _refuse_second(bus, arguments.node))
+        session = uuid.uuid4().hex
+        me = GatewayJoined(
+            node=arguments.node,
+            session=session,
+            address=flags.address(arguments),
+            port=arguments.mesh_port,
+            mesh=arguments.mesh,
+            proxy=self.proxy,
+            limits=[*self.limits, *flags.limits(arguments)],
+            version=importlib.metadata.version("segue-gateway"),
+            names=not self.limits,
+        )
+        kept = hands.remembered()
+        core = Gateway(me, kept.held if kept else {}, arguments.pool)
+        beats = (GATEWAY_BEATS, msgspec.json.Decoder(GatewayBeat))
+        pump = Pump(
+            core, bus, instance=arguments.node, leads=False, perform=hands.perform, beats=beats
+        )
+        hands.hear, hands.held = pump.hear, lambda: core.held
+        here = msgspec.json.encode(asks.Here(arguments.node, session))
+
+        async def answer(_: bytes) -> bytes:
+            return here
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(bus.serve, _ping(arguments.node), answer)
+                await pump.run()
+        finally:
+            if not arguments.keep:
+                with anyio.CancelScope(shield=True):
+                    with anyio.move_on_after(LEAVE_TIMEOUT_S):
+                        await _leave(bus, core, pump)
+                    await hands.proxy.stop()
+
+
+def _ping(node: str) -> str:
+    return f"rpc.gateway.{node}.ping"
+
+
+async def _refuse_second(bus: Bus, node: str) -> None:
     try:
-        await pump.run()
-    finally:
-        with anyio.move_on_after(LEAVE_TIMEOUT_S, shield=True):
-            await _leave(bus, core, pump)
-
-
-async def _perform(effect: GiveWay) -> None:
-    raise GaveWayError(
-        "another gateway has joined under this node's name "
-        f"(session {effect.session}): give each its own with --node"
+        answer = await bus.ask(_ping(node), timeout_s=PING_TIMEOUT_S)
+    except NobodyAnswersError:
+        return
+    except BusTimeoutError:
+        structlog.get_logger("segue").warning("an older gateway of this node hangs; it is replaced")
+        return
+    session = msgspec.json.decode(answer, type=asks.Here).session
+    raise NameTakenError(
+        f"a gateway is at work on node {node} already (session {session[:8]}): "
+        "stop it, or give this one another name with --node"
     )
 
 
@@ -63,27 +153,12 @@ async def _leave(bus: Bus, core: Gateway, pump: Pump) -> None:
     await bus.append([left], core.fence(), timeout_s=LEAVE_TIMEOUT_S)
 
 
-def _node(text: str) -> str:
-    if not is_token(text):
-        raise argparse.ArgumentTypeError(f"{text!r}: at most 63 of a-z, 0-9, - and _ are allowed")
-    return text
-
-
-def _flags() -> argparse.ArgumentParser:
-    flags = command.parser("gateway", "Leads to the containers of services, on one host.")
-    flags.add_argument("--node", type=_node, default=token(socket.gethostname()), metavar="NAME")
-    flags.add_argument(
-        "--address",
-        default="",
-        metavar="ADDRESS",
-        help="where other nodes' gateways reach this one (default: nowhere but on this host)",
-    )
-    return flags
-
-
 def main() -> None:
     """Run until stopped."""
-    sys.exit(command.run("gateway", _flags(), serve, sys.argv[1:]))
+    os.umask(0o077)
+    host = Host()
+    run = functools.partial(command.run, before=host.begin)
+    sys.exit(run("gateway", flags.flags(), host.serve, sys.argv[1:]))
 
 
 if __name__ == "__main__":

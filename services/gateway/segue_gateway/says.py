@@ -44,3 +44,8 @@ def drained(container: Container, in_flight: int, unheard: list[str]) -> Decisio
         unheard=unheard,
     )
     return Decision(event, container.cause, key=str(container.attempt))
+
+
+def name_of(container: Container) -> str:
+    """Name a container among those that are drained, as its route and endpoint are named."""
+    return f"{container.app}/{container.service} {container.slot}-{container.attempt}"

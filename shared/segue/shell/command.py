@@ -12,6 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
+import anyio.abc
 import structlog
 
 from segue import telemetry
@@ -21,6 +22,8 @@ from segue.shell.errors import LogReplacedError, OutdatedError
 from segue.shell.patience import patiently
 
 Serve = Callable[[Bus, argparse.Namespace], Awaitable[None]]
+# What is done before there is a bus, and what it starts, until the process ends.
+Before = Callable[[argparse.Namespace, anyio.abc.TaskGroup], Awaitable[None]]
 
 
 def parser(service: str, about: str) -> argparse.ArgumentParser:
@@ -38,13 +41,19 @@ def parser(service: str, about: str) -> argparse.ArgumentParser:
     return made
 
 
-def run(service: str, flags: argparse.ArgumentParser, serve: Serve, argv: Sequence[str]) -> int:
-    """Serve until SIGTERM or SIGINT; give the exit code."""
+def run(
+    service: str,
+    flags: argparse.ArgumentParser,
+    serve: Serve,
+    argv: Sequence[str],
+    before: Before | None = None,
+) -> int:
+    """Serve until SIGTERM or SIGINT; give the exit code. `before` needs no bus."""
     arguments = flags.parse_args(argv)
     telemetry.configure(service, arguments.instance)
     stopped: list[str] = []
     try:
-        anyio.run(_run, service, arguments, serve)
+        anyio.run(_run, service, arguments, serve, before)
     except* (BusError, OutdatedError, LogReplacedError) as group:
         stopped = _words(group)
     if stopped:
@@ -59,13 +68,17 @@ def _words(error: BaseException) -> list[str]:
     return [str(error)]
 
 
-async def _run(service: str, arguments: argparse.Namespace, serve: Serve) -> None:
+async def _run(
+    service: str, arguments: argparse.Namespace, serve: Serve, before: Before | None = None
+) -> None:
     log = structlog.get_logger("segue")
     context = {"NATS_CONTEXT": arguments.context} if arguments.context else {}
     chosen = settings({**os.environ, **context}, url=arguments.nats)
     log.info("starts", service=service, instance=arguments.instance, bus=chosen.shown_url)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_stop_on_signal, tasks.cancel_scope)
+        if before is not None:
+            await before(arguments, tasks)
         bus = await connect(chosen, name=f"{service}.{arguments.instance}")
         try:
             await patiently(bus, bus.set_up)

@@ -31,6 +31,7 @@ MODULES = {
     "scheduler": "segue_scheduler",
     "health_monitor": "segue_health_monitor",
     "node_runner": "segue_node_runner",
+    "gateway": "segue_gateway",
 }
 CONTROL = ("deployer", "scheduler", "health_monitor")
 WITHIN_S = 60.0  # What a busy machine may take.
@@ -93,6 +94,17 @@ class Cluster:
         folders = ["--state", str(self.folder / "state"), "--runtime", str(self.folder / "run")]
         folders += ["--fence", str(self.fence)]
         return self.start("node_runner", name, "--node", name, "--docker", engine.url, *folders)
+
+    def start_gateway(self, name: str, *extra: str) -> Service:
+        """Start a gateway that only publishes ports: names and walls are for hosts of one's own."""
+        folders = ["--state", str(self.folder / "gateway"), "--runtime", str(self.folder / "proxy")]
+        key = ("gateway", name)
+        enter = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"]
+        words = ["--node", name, *folders, *extra]
+        self.services[key] = service = Service(
+            "gateway", name, self.folder, self.server.url, words, enter=enter
+        )
+        return service
 
     @property
     def fence(self) -> pathlib.Path:
