@@ -112,8 +112,9 @@ def supervised(units: Path) -> bool:
     return Path("/run/systemd/system").is_dir() and units == UNITS
 
 
-def start(names: Sequence[str]) -> None:
-    """Let systemd start units now and at every boot."""
+def start(services: Sequence[str]) -> None:
+    """Let systemd start services now and at every boot, and say so."""
+    names = [f"{service}.service" for service in services]
     for words in (["daemon-reload"], ["enable", "--now", *names]):
         done = subprocess.run(["systemctl", *words], check=False, capture_output=True, text=True)
         if done.returncode:
@@ -121,6 +122,7 @@ def start(names: Sequence[str]) -> None:
                 f"systemctl {words[0]} failed: {done.stderr.strip()}",
                 f"`journalctl -u {names[0]}` tells more; what was written stays",
             )
+    print(f"started {', '.join(services)}")
 
 
 def report(laid: Laid, what: str) -> None:

@@ -91,8 +91,8 @@ async def join(
     laid = installing.lay(together, {folder / "node-policy.toml": POLICY, **each})
     installing.report(laid, f"this node ({folder})")
     if installing.supervised(units) and start:
-        installing.start([f"{one}.service" for one in reversed(PROGRAMS)])
-        print(f"started {', '.join(reversed(PROGRAMS))}; `segue node ls` shows the node")
+        installing.start(PROGRAMS[::-1])
+        print("`segue node ls` shows the node")
     else:
         installing.by_hand(_commands(programs, folder))
 

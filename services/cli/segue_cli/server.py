@@ -99,10 +99,8 @@ async def init(
         together = further | _files(own, folder, store)
     laid = installing.lay(together, _units(programs, folder, units, store))
     installing.report(laid, f"this control host ({folder})")
-    names = ["segue-bus", *(f"segue-{name}" for name in DECIDERS)]
     if installing.supervised(units) and start:
-        installing.start([f"{one}.service" for one in names])
-        print(f"started {', '.join(names)}")
+        installing.start(["segue-bus", *(f"segue-{name}" for name in DECIDERS)])
     else:
         installing.by_hand(_commands(programs, folder, store))
     _next_steps(folder, laid.wrote)
