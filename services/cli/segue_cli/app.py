@@ -23,12 +23,20 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         Command("plan", "plan:plan", "Show what a deploy would change, without doing it."),
         Command("config", "config:config", "Check Compose files and print the canonical result."),
         Command("scale", "requests:scale", "Change how many slots services have."),
+        Command(
+            "rollback", "revisions:rollback", "Have an app be again as an earlier revision had it."
+        ),
         Command("remove", "requests:remove", "Remove an app: stop all its containers."),
     ),
     "What is and was": (
         Command("ls", "listing:ls", "List apps and services."),
         Command("ps", "listing:ps", "List slots and the containers that fill them."),
         Command("nodes", "listing:nodes", "List nodes."),
+        Command(
+            "history",
+            "revisions:history",
+            "Show an app's revisions: what each changed, how it ended, whether it can be restored.",
+        ),
         Command("inspect", "listing:inspect", "Show all that is known of one thing."),
         Command("why", "why:why", "Explain how a thing came to be as it is."),
         Command("events", "events:events", "Show the log, or follow it."),
@@ -57,6 +65,31 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         Command("restore", "backup:restore", "Bring a log back from a backup."),
         Command("emit", "requests:emit", "Publish an event, as any program may."),
     ),
+    "Rollouts": (
+        Command(
+            "rollout status",
+            "rollout:status",
+            "Show the rollouts that are under way, how far they are and what they wait for.",
+        ),
+        Command(
+            "rollout pause", "rollout:pause", "Take no further step; what has been begun goes on."
+        ),
+        Command(
+            "rollout resume",
+            "rollout:resume",
+            "Go on with what is paused, or was held by a failure.",
+        ),
+        Command(
+            "rollout promote",
+            "rollout:promote",
+            "Find the new version good: what waits for that word goes on.",
+        ),
+        Command(
+            "rollout abort",
+            "rollout:abort",
+            "Take the app back to the last revision that came up.",
+        ),
+    ),
     "Hosts": (
         Command("server init", "server:init", "Prepare a control host: bus, keys, services."),
         Command("server token", "server:token_for", "Print what a host needs to join as a node."),
@@ -78,6 +111,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
 
 ABOUT_FAMILIES = {
     "node": "Look at nodes, prepare them, empty them.",
+    "rollout": "See how far new versions are, and have a say in it.",
     "server": "Prepare the hosts of the bus and the deciding services.",
 }
 

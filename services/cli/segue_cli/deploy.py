@@ -161,7 +161,8 @@ def _judged(progress: Progress, screen: Screen) -> CommandError | None:
             actor = f" by {record.actor}" if record.actor else ""
             text = f"{app}: revision {progress.revision} was superseded by {by}{actor}"
             return FailedError(text, _ps(app))
-    text = f"{app}: revision {event.revision} failed: {event.reason.strip().rstrip(':')}"
+    end = f"was taken back to {event.to}" if progress.end == "reverted" else "failed"
+    text = f"{app}: revision {event.revision} {end}: {event.reason.strip().rstrip(':')}"
     return FailedError("\n".join([text, *_blocking(progress, text)]), _why(progress))
 
 

@@ -14,6 +14,7 @@ from segue.events.deploy import (
     DeployCompleted,
     DeployFailed,
     DeployRejected,
+    DeployReverted,
     RemovalAccepted,
 )
 from segue.events.image import ImagePulled, ImagePulling
@@ -22,7 +23,7 @@ from segue.wants import at_hand
 
 from segue_cli.rows import condition, works
 
-End = Literal["completed", "failed", "rejected", "superseded"]
+End = Literal["completed", "failed", "reverted", "rejected", "superseded"]
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -92,6 +93,8 @@ class Progress:
                 return "completed"
             case DeployFailed(revision=revision) if revision == self.revision:
                 return "failed"
+            case DeployReverted(revision=revision) if revision == self.revision:
+                return "reverted"
         return None
 
     def tallies(self) -> list[Tally]:
@@ -134,5 +137,5 @@ class Progress:
     def blocking(self) -> list[tuple[str, ContainerFailed | None]]:
         """Give the slots that keep the deploy from being up, each with its last failure."""
         event = self.ended_by.event if self.ended_by else None
-        names = event.blocking if isinstance(event, DeployFailed) else []
+        names = event.blocking if isinstance(event, DeployFailed | DeployReverted) else []
         return [(name, self._failures.get(name)) for name in names]

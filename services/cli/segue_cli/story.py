@@ -12,7 +12,7 @@ from segue.envelope import Record
 from segue.events import Event, container, deploy, event, image, leader, log, node, scale, service
 from segue.events.deploy import Problem
 
-from segue_cli import story_nodes
+from segue_cli import story_nodes, story_rollouts
 from segue_cli.amounts import count, size, span
 from segue_cli.moment import clock
 from segue_cli.story_nodes import Tone, Words, plain
@@ -127,7 +127,8 @@ def _deploy_accepted(record: Record) -> Words:
     asked: Any = record.event
     services = asked.spec.services.items()
     names = ", ".join(f"{n} x {s.replicas}" if s.replicas != 1 else n for n, s in services)
-    return f"accepted as revision {asked.revision}: {names}", [
+    again = f", which restores revision {asked.restores}" if asked.restores else ""
+    return f"accepted as revision {asked.revision}{again}: {names}", [
         f"note: {p.where}: {p.what}" for p in asked.notes
     ]
 
@@ -209,7 +210,8 @@ def _started(record: Record) -> Words:
 
 def _unhealthy(record: Record) -> Words:
     said: Any = record.event
-    head = f"its health check failed {said.streak} times in a row"
+    what = f"{said.probe} probe" if said.probe else "health check"
+    head = f"its {what} failed {count(said.streak, 'time')} in a row"
     return head, [f"| {line}" for line in said.output.splitlines()]
 
 
@@ -303,7 +305,7 @@ _WORDS: dict[str, Callable[[Record], Words]] = {
     container.ContainerAssigned.type: _assigned,
     container.ContainerUnplaceable.type: _unplaceable,
     container.ContainerStarted.type: _started,
-    container.ContainerHealthy.type: plain("its health check passes"),
+    container.ContainerHealthy.type: plain("its checks pass"),
     container.ContainerUnhealthy.type: _unhealthy,
     container.ContainerFailed.type: _failed,
     container.ContainerFinished.type: _finished,
@@ -317,6 +319,7 @@ _WORDS: dict[str, Callable[[Record], Words]] = {
     log.LogTrimmed.type: _log_trimmed,
     log.LogEased.type: lambda r: f"has room again: {_taken(_of(r))}",
     **story_nodes.WORDS,
+    **story_rollouts.WORDS,
     event.EventRejected.type: plain("message {sequence} on {on} means nothing: {reason}"),
 }
 
@@ -344,4 +347,5 @@ _TONES: dict[type[Event], Tone] = {
     log.LogTrimmed: "warn",
     log.LogEased: "good",
     **story_nodes.TONES,
+    **story_rollouts.TONES,
 }
