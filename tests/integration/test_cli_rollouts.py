@@ -1,13 +1,15 @@
-"""`segue history` and `segue rollout` on a real bus with real services and a node without engine."""
+"""`segue history` and `segue rollout` on a real bus with real services, a node without engine."""
 
 import json
 import os
 import pathlib
 import sys
+import time
 from subprocess import CompletedProcess
 from typing import Any
 
 import anyio
+from segue.envelope import encode
 from segue.events.leader import LeaderElected
 from segue.events.rollout import RollbackRequested, RolloutPaused, RolloutPauseRequested
 from segue.testing.cluster import CONTROL, Cluster, running
@@ -44,7 +46,7 @@ async def test_what_an_app_was_is_shown_and_what_nobody_has_is_said(tmp_path: pa
         assert row["images"] == {"web": "web:1"}
         assert await lines(cluster, "rollout", "status", "shop") == []
         missing = await segue(cluster, "history", "shpo")
-        assert (missing.returncode, "shop" in missing.stderr) == (4, True)
+        assert (missing.returncode, "shop" in missing.stderr) == (3, True)
         wrong = await segue(cluster, "rollout", "pause", "shop/")
         assert (wrong.returncode, "is not APP or APP/SERVICE" in wrong.stderr) == (2, True)
         tasks.cancel_scope.cancel()
@@ -57,13 +59,15 @@ async def test_a_request_is_said_and_its_answer_printed(tmp_path: pathlib.Path) 
         async def answers() -> None:
             asked = await cluster.wait_event(RolloutPauseRequested)
             assert (asked.event.app, asked.event.service) == ("shop", "web")  # type: ignore[attr-defined]  # By the wait.
-            await cluster.say(RolloutPaused(app="shop", services=["web"]), cause=asked)
+            paused = RolloutPaused(app="shop", services=["web"])
+            told = {"id": "answer", "source": "/test", "time": time.time()}
+            await cluster.insist(encode(paused, cause=asked.as_cause(), **told))  # type: ignore[arg-type]  # One mapping of two types.
 
         tasks.start_soon(answers)
         paused = await segue(cluster, "rollout", "pause", "shop/web")
         assert paused.returncode == 0, paused.stderr
         assert paused.stdout == "shop: web: no further step until `segue rollout resume`\n"
-        nobody = await segue(cluster, "rollback", "shop", "3", "--within", "1s")
-        assert (nobody.returncode, "no answer within 1 s" in nobody.stderr) == (5, True)
+        nobody = await segue(cluster, "rollback", "shop", "3", "--timeout", "1s")
+        assert (nobody.returncode, "no answer within 1 s" in nobody.stderr) == (4, True)
         asked = await cluster.wait_event(RollbackRequested)
         assert asked.event.revision == 3  # type: ignore[attr-defined]  # By the wait.

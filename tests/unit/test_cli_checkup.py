@@ -82,7 +82,7 @@ def test_a_log_that_was_changed_is_told_with_what_to_do(
     assert wrong[0].do
 
 
-ASKED = "deploy removal scale node rebalance rollback rollout".split()
+ASKED = ["deploy", "removal", "scale", "node", "rebalance", "rollback", "rollout"]
 
 
 def test_a_bus_that_everyone_may_use_is_fine_on_loopback_only() -> None:
