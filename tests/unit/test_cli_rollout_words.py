@@ -25,7 +25,7 @@ from segue.events.rollout import (
 )
 from segue.spec import AppSpec, ServiceSpec
 from segue.testing.shop import Shop, accepted
-from segue_cli import revisions, rollout
+from segue_cli import revisions, rollout, rows
 from segue_cli.progress import Progress
 from segue_cli.story import tell
 from segue_deployer.core import Deployer
@@ -98,6 +98,17 @@ def test_what_it_waits_for_is_shown_beside_it(event: Event, state: str, note: st
     shop.say(event)
     (row,) = rollout.rows(shop.picture)
     assert (row.state, row.note) == (state, note)
+
+
+def test_a_slot_that_waits_for_its_turn_says_what_all_wait_for() -> None:
+    shop = rolling()
+    shop.say(RolloutHeld(app="shop", service="web", reason="10 s to go"))
+    (tally,) = Progress("shop", shop.picture).tallies()
+    why = {one.slot: one.why for one in tally.missing}
+    assert why["web.1"] == why["web.3"] == "waits for its turn: 10 s to go"
+    assert why["web.2"] == "to be replaced"
+    (row,) = rows.services(shop.picture)
+    assert (row.state, row.note) == ("updating", "0 of 3 run the new revision; 10 s to go")
 
 
 def test_steps_are_told_so_that_their_reasons_stand_first() -> None:

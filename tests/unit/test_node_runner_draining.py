@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from segue.events.container import ContainerAssigned, ContainerRetired, ContainerUnhealthy
 from segue.events.gateway import EndpointDrained, EndpointReady, GatewayJoined, GatewayLeft
-from segue.spec import ServiceSpec
+from segue.spec import Probe, ServiceSpec
 from segue.testing.host import WEB, Host, web
 from segue.testing.shop import scope
 from segue_node_runner import news
@@ -12,6 +12,7 @@ from segue_node_runner.core import follows
 from segue_node_runner.effects import Stop
 
 GATEWAY = GatewayJoined(node="a", session="g", address="")
+ASK = Probe(kind="tcp", port=80)
 SLOW = msgspec.structs.replace(WEB, drain_s=60.0)
 
 
@@ -65,6 +66,18 @@ def test_without_a_gateway_or_without_a_way_nothing_is_waited_for() -> None:
     host.say(GATEWAY)
     host.retire(host.brought_up())
     assert stops(host) == 1, "no gateway has led to it"
+
+
+def test_what_gateways_may_lead_to_already_is_drained_too() -> None:
+    open_to_others = msgspec.structs.replace(WEB, expose=[80])
+    for spec, waits in (
+        (open_to_others, 0),
+        (msgspec.structs.replace(open_to_others, readiness=ASK), 1),
+    ):
+        host = Host(web=spec)
+        host.say(GATEWAY)
+        host.retire(host.brought_up())
+        assert stops(host) == waits, "nothing leads to what is not ready"
 
 
 def test_a_gateway_that_leaves_is_not_waited_for() -> None:

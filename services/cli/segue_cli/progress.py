@@ -21,7 +21,7 @@ from segue.events.image import ImagePulled, ImagePulling
 from segue.picture import Container, Picture, Service
 from segue.wants import at_hand
 
-from segue_cli.rows import condition, works
+from segue_cli.rows import condition, waiting, works
 
 End = Literal["completed", "failed", "reverted", "rejected", "superseded"]
 
@@ -118,7 +118,7 @@ class Progress:
                 behind = " and ".join(service.spec.depends_on)
                 yield Missing(name, f"waits for {behind}" if behind else "not requested yet")
             elif container.digest != service.digest:
-                yield Missing(name, "stopping" if container.retired else "to be replaced")
+                yield Missing(name, _to_go(service, container))
             elif not works(self.picture, service, container) and container.phase != "finished":
                 yield Missing(name, self._why(service, container))
 
@@ -139,3 +139,14 @@ class Progress:
         event = self.ended_by.event if self.ended_by else None
         names = event.blocking if isinstance(event, DeployFailed | DeployReverted) else []
         return [(name, self._failures.get(name)) for name in names]
+
+
+def _to_go(service: Service, container: Container) -> str:
+    """Say what becomes of a container of another version than is wanted."""
+    rollout = service.rollout
+    if container.retired:
+        return "stopping"
+    if rollout is None or container.slot in rollout.advanced:
+        return "to be replaced"
+    waits = waiting(service)
+    return "waits for its turn" + (f": {waits}" if waits else "")

@@ -128,6 +128,7 @@ def _service(picture: Picture, app: App, service: Service, wanted: Mapping[int, 
         note = app.reason
     elif state == "updating":
         note = f"{len(up) - len(old)} of {len(wanted)} run the new revision"
+        note += f"; {waits}" if (waits := waiting(service)) else ""
     spec = service.spec
     return ServiceRow(
         app=app.name,
@@ -141,6 +142,16 @@ def _service(picture: Picture, app: App, service: Service, wanted: Mapping[int, 
         state=state,
         note=note,
     )
+
+
+def waiting(service: Service) -> str:
+    """Say why a service's rollout does not go on, if it does not."""
+    rollout = service.rollout
+    if rollout is None:
+        return ""
+    if rollout.verdict is not None:
+        return rollout.verdict.reason
+    return "paused" if rollout.paused else rollout.held
 
 
 def _service_state(app: App, service: Service, *, up: int, missing: int, old: int) -> str:

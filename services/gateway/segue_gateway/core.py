@@ -5,7 +5,7 @@ Laws:
 - A container counts as led to, or as drained, once every live gateway has applied the log up to
   where it became so. Who has been silent for 3 s, or hangs behind for 5 s, is not waited for; its
   name is said.
-- A drained container that still has connections after `DRAIN_S` is said to be drained all the same.
+- A drained container that still has connections after `drain_s` is said to be drained all the same.
 - Of two gateways under one name the newer in the log goes on and the other gives way.
 - What it says counts only while no other has joined under its name.
 """
@@ -166,14 +166,15 @@ class Gateway(Core):
         for container, what in self._awaited():
             key = (container.key, what)
             since = noticed[key] = self._since.get(key) or (self.picture.state.sequence, now)
-            is_over = what == "drained" and now >= container.retired_at + DRAIN_S
+            spec = self.picture.spec(container)
+            end = container.retired_at + (spec.drain_s if spec is not None else DRAIN_S)
             waits, missed = self._others(since, now)
             if what == "drained":
                 in_flight = self._in_flight(container)
-                if is_over or not (waits or in_flight):
+                if now >= end or not (waits or in_flight):
                     yield says.drained(container, in_flight, missed)
                 else:
-                    self._wake(container.retired_at + DRAIN_S)
+                    self._wake(end)
             elif not waits:
                 yield says.ready(container, missed)
         self._since = noticed

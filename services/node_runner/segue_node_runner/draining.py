@@ -5,6 +5,7 @@ leads to it any more, and at most as long as its service allows. What is dead is
 """
 
 from segue.picture import Container, Picture
+from segue.spec import ServiceSpec
 
 DRAIN_S = 10.0  # Where the service is not known any more.
 
@@ -24,12 +25,19 @@ class Draining:
 
     def lasts(self, ordered: Container, now: float) -> bool:
         """Tell whether a container that runs is left at work for now."""
-        if not ordered.retired or not ordered.routed_at or ordered.drained_at:
+        spec = self._picture.spec(ordered)
+        if not ordered.retired or ordered.drained_at or not _led_to(ordered, spec):
             return False
         is_ill = ordered.phase == "unhealthy" and ordered.probe != "readiness"
         if is_ill or ordered.retired == "unhealthy" or self._picture.gateway(self._node) is None:
             return False
-        spec = self._picture.spec(ordered)
         end = ordered.retired_at + (spec.drain_s if spec is not None else DRAIN_S)
         self._ends.append(end)
         return now < end
+
+
+def _led_to(ordered: Container, spec: ServiceSpec | None) -> bool:
+    """Tell whether gateways lead to it, or some of them may already."""
+    if ordered.routed_at or spec is None:
+        return ordered.routed_at > 0
+    return bool(spec.routed) and (ordered.phase == "healthy" or not spec.checked)
