@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from segue.compose import Result, convert
 from segue.compose.attributes import ROWS, TABLE
+from segue.spec import Ingress
 
 
 def converted(service: dict[str, Any], **top: Any) -> Result:
@@ -198,6 +199,12 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"depends_on": ["gone"]}, "depends_on[0]", "there is no service 'gone'"),
     ({"depends_on": ["web"]}, "depends_on", "waits for itself: web → web"),
     ({"depends_on": {"db": {"condition": "ready"}}}, "depends_on.db.condition", "'ready' is not"),
+    ({"x-ingress": [{"host": "a"}]}, "x-ingress[0]", "has no port"),
+    ({"x-ingress": ["shop.example"]}, "x-ingress[0]", "must be a mapping, is text"),
+    ({"x-ingress": [{"host": "a b", "port": 80}]}, "x-ingress[0].host", "'a b' is not a host name"),
+    ({"x-ingress": [{"path": "a", "port": 80}]}, "x-ingress[0].path", "'a' is not a path"),
+    ({"x-ingress": [{"port": 80, "x-a": 1}]}, "x-ingress[0]", "has a key x-a"),
+    ({"x-ingress": [{"port": 80, "tls": "nix"}]}, "x-ingress[0].tls", "there is no secret 'nix'"),
     ({"expose": ["x"]}, "expose[0]", "'x' is not a whole number"),
     ({"expose": ["80/x"]}, "expose[0]", "'80/x' has an unknown protocol"),
     ({"profiles": 5, "lnks": []}, "lnks", "unknown key, did you mean 'links'?"),
@@ -300,8 +307,22 @@ SECTIONS = {
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_table_has_every_attribute_of_the_specification(section: str) -> None:
-    specified = [key for key in TABLE[section] if key != "x-segue"]
+    specified = [key for key in TABLE[section] if key not in ("x-segue", "x-ingress")]
     assert sorted(specified) == sorted(SECTIONS[section].split())
+
+
+def test_what_gateways_serve_becomes_fields() -> None:
+    entry = {"host": "shop.example", "port": "8080"}
+    found = converted({"expose": ["3000-3001", "53/udp"], "x-ingress": [entry]})
+    assert found.spec is not None
+    web = found.spec.services["web"]
+    assert web.expose == [3000, 3001]
+    assert web.ingress == [Ingress(port=8080, host="shop.example")]
+    assert web.routed == {3000: False, 3001: False, 8080: True}
+    assert web.extensions == {}
+    assert found.notes == []
+    again = convert(found.canonical, app="shop")
+    assert (again.spec, again.canonical) == (found.spec, found.canonical)
 
 
 def test_segues_own_keys_become_fields_that_cores_decide_on() -> None:

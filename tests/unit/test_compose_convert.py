@@ -199,16 +199,6 @@ def test_ports(port: Any, ports: list[Port] | None) -> None:
         assert found.spec.services["web"].ports == ports
 
 
-def test_ports_in_ingress_mode_are_noted_once() -> None:
-    found = converted({"ports": ["80:80", "81:81", {"target": 1, "mode": "host"}]})
-    assert notes(found) == [
-        (
-            "services.web.ports: ports in ingress mode are served by the gateway, "
-            "a later part of Segue"
-        )
-    ]
-
-
 def test_a_fixed_port_of_the_node_needs_a_node_for_each_slot() -> None:
     port = {"target": 80, "published": 80, "mode": "host"}
     assert (

@@ -182,7 +182,6 @@ def test_what_has_no_effect_is_noted() -> None:
         "services.web.container_name",
         "services.web.develop",
         "services.web.dns",
-        "services.web.expose",
         "services.web.networks.default.priority",
         "version",
     ]

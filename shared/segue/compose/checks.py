@@ -26,6 +26,10 @@ def check(canonical: dict[str, Any], findings: Findings) -> None:
         _engine(at, section, findings)
         _network(at, section, canonical, findings)
         _ports(at, section, findings)
+        for index, entry in enumerate(section.get("x-ingress", [])):
+            if entry.get("tls", "") not in ("", *canonical.get("secrets", {})):
+                where = f"{at}.x-ingress[{index}].tls"
+                _undefined(where, "secrets", entry["tls"], findings)
         _references(at, section, canonical, findings)
         _targets(at, section, findings)
         _mounts(at, section, canonical, findings)
@@ -206,11 +210,6 @@ def _ports(at: str, section: dict[str, Any], findings: Findings) -> None:
         findings.at(f"{at}.ports").note(
             f"port {fixed[0]} of a node can be bound once: each slot needs a node of its own",
             "leave `published` out and the engine picks a port",
-        )
-    if any(port["mode"] == "ingress" for port in ports):
-        findings.at(f"{at}.ports").note(
-            "ports in ingress mode are served by the gateway, a later part of Segue",
-            "mode: host in the long syntax binds them on the slot's node now",
         )
 
 

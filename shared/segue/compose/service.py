@@ -15,6 +15,7 @@ from segue.spec import (
     Dependency,
     FileRef,
     Health,
+    Ingress,
     Mount,
     NetworkRef,
     Placement,
@@ -65,6 +66,8 @@ def make(
         placement=_placement(section),
         resources=_resources(section),
         ports=[_port(port) for port in section.get("ports", [])],
+        expose=_exposed(section.get("expose", [])),
+        ingress=[Ingress(**entry) for entry in section.get("x-ingress", [])],
         mounts=[_mount(mount, shared) for mount in section.get("volumes", [])],
         secrets=[_file(file) for file in section.get("secrets", [])],
         configs=[_file(file) for file in section.get("configs", [])],
@@ -81,10 +84,21 @@ def make(
         extensions={
             key: value
             for key, value in section.items()
-            if key.startswith("x-") and key != "x-segue"
+            if key.startswith("x-") and key not in ("x-segue", "x-ingress")
         }
         | {key: deploy[key] for key in _KEPT if key in deploy},
     )
+
+
+def _exposed(given: list[str]) -> list[int]:
+    """Give the TCP ports; the others are reached on the same host as ever."""
+    found: dict[int, None] = {}
+    for entry in given:
+        span, _, protocol = entry.partition("/")
+        first, _, last = span.partition("-")
+        if protocol == "tcp":
+            found.update(dict.fromkeys(range(int(first), int(last or first) + 1)))
+    return sorted(found)
 
 
 def _ours(given: dict[str, Any]) -> dict[str, Any]:

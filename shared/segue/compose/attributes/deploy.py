@@ -120,10 +120,10 @@ DEPLOY: tuple[Row, ...] = (
     _h("replicas", whole(0, 100_000), "replicas"),
     Row(
         "services.*.deploy.endpoint_mode",
-        "note",
+        "honour",
         choice("vip", "dnsrr"),
         field="extensions.endpoint_mode",
-        says="is kept, and takes effect with the gateway, a later part of Segue",
+        says="dnsrr: names lead to the containers on the asker's host, if there are any",
     ),
     _h("labels", pairs, "labels"),
     *_rollout("update_config", "update", "rollback", "pause", "continue"),

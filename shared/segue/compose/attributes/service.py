@@ -86,9 +86,10 @@ SERVICE: tuple[Row, ...] = (
     ),
     Row(
         "services.*.expose",
-        "note",
+        "honour",
         each(shorts.exposed),
-        says="has no effect: services on one network reach all of each other's ports",
+        field="expose",
+        says="tcp ports that other services reach by its name, wherever its containers are",
     ),
     _typed("networks", named_or_list({}), "networks"),
     _typed(

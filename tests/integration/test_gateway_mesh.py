@@ -1,0 +1,220 @@
+"""Two real proxies as two hosts: what leads from one to the other, and whom it refuses."""
+
+import os
+import pathlib
+import re
+import subprocess
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+from segue.testing.load import Server, ask, under_load
+from segue_cli.authority import Pair, founded, issued
+from segue_gateway import runtime
+from segue_gateway.certificates import Certificates
+from segue_gateway.proxy import Proxy
+from segue_gateway.render import NODES, Setting
+from segue_gateway.table import (
+    Endpoint,
+    Inbound,
+    Neighbour,
+    Port,
+    Route,
+    Table,
+    inbound_name,
+)
+from segue_gateway.vips import bind_ports
+
+# Of each process its own, also of one that was killed and has left a proxy behind.
+NET = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 256}"
+VIP, MESH, PORT, MESH_PORT = f"{NET}.1", f"{NET}.2", 18_080, 17_443
+BOUND = bind_ports([PORT])[PORT]
+
+
+def address(number: int) -> str:
+    return f"{NET}.{10 + number}"
+
+
+class Hosts:
+    """Node a asks, node b has the containers."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder, self.authority = folder, founded("test")
+        self.made: list[Proxy] = []
+
+    def proxy(
+        self, node: str, named: str = "", by: Pair | None = None, *, plain: bool = False
+    ) -> Proxy:
+        """Make a node's proxy, with a certificate for `named`, signed by `by`."""
+        home = self.folder / node
+        home.mkdir()
+        shown = issued(
+            by or self.authority, named or node, [f"*.{named or node}.node.segue.internal"]
+        )
+        (home / "node.pem").write_text(shown.certificate + shown.key)
+        (home / "ca.pem").write_text(self.authority.certificate)
+        setting = Setting(
+            folder=str(home),
+            certificate=str(home / "node.pem"),
+            authority="" if plain else str(home / "ca.pem"),
+            mesh_address=MESH if node == "b" else f"{NET}.3",
+        )
+        self.made.append(Proxy("haproxy", setting, Certificates(home / "c", nothing)))
+        return self.made[-1]
+
+
+async def nothing(_: str) -> bytes | None:
+    return None
+
+
+@pytest.fixture
+async def hosts(tmp_path: pathlib.Path) -> AsyncIterator[Hosts]:
+    hosts = Hosts(tmp_path)
+    yield hosts
+    for one in hosts.made:
+        await one.stop()
+
+
+def asks(*numbers: int, http: bool = True) -> Table:
+    there = [
+        Endpoint(slot=n, attempt=1, node="b", address=MESH, port=MESH_PORT, local=False)
+        for n in numbers
+    ]
+    route = Route(
+        app="shop",
+        service="web",
+        vip=VIP,
+        sources=["127.0.0.0/8"],
+        ports=[Port(number=PORT, http=http)],
+        endpoints=there,
+    )
+    near = [Neighbour(node="b", address=MESH, port=MESH_PORT)]
+    return Table(node="a", routes=[route], neighbours=near, mesh_port=MESH_PORT)
+
+
+def has(*numbers: int) -> Table:
+    return Table(
+        node="b",
+        mesh_port=MESH_PORT,
+        inbound=[
+            Inbound(
+                name=inbound_name("shop", "web", f"{n}-1", PORT, "b"),
+                address=address(n),
+                port=PORT,
+            )
+            for n in numbers
+        ],
+    )
+
+
+async def health(proxy: Proxy, wanted: str) -> None:
+    """Wait until the neighbour's health is as wanted."""
+    with anyio.fail_after(30):
+        while True:
+            [said] = await runtime.ask_worker(proxy._worker_socket, [f"show stat {NODES} 4 -1"])
+            if any(line.startswith(f"{NODES},b,") and wanted in line for line in said.splitlines()):
+                return
+            await anyio.sleep(0.05)
+
+
+async def greetings(proxy: Proxy) -> int:
+    [said] = await runtime.ask_worker(proxy._worker_socket, ["show info"])
+    found = re.search(r"CumSslConns: (\d+)", said)
+    assert found
+    return int(found[1])
+
+
+@pytest.mark.parametrize("words", ["http", "tcp"])
+async def test_a_container_that_comes_to_another_host_is_led_to_without_a_reload(
+    hosts: Hosts, words: str
+) -> None:
+    a, b = hosts.proxy("a"), hosts.proxy("b")
+    http = words == "http"
+    await b.apply(has(1))
+    await a.apply(asks(1, http=http))
+    await health(a, ",L6OK,")
+    async with Server("s1", address(1), PORT), Server("s2", address(2), PORT):
+        async with under_load(VIP, BOUND, clients=2) as tally:
+            await b.apply(has(1, 2))
+            await a.apply(asks(1, 2, http=http))
+            with anyio.fail_after(60):
+                while len(tally.answers) < 2:
+                    await anyio.sleep(0.01)
+            await a.apply(asks(2, http=http))
+            await b.apply(has(2))
+            await anyio.sleep(0.2)
+        assert (a.reloads, b.reloads) == (0, 0)
+        assert tally.failed == []
+
+
+async def test_the_askers_address_reaches_the_container_and_connections_are_used_again(
+    hosts: Hosts,
+) -> None:
+    a, b = hosts.proxy("a"), hosts.proxy("b")
+    await b.apply(has(1))
+    await a.apply(asks())
+    await a.apply(asks(1))  # Told at run time: what is in a file has other defaults.
+    await health(a, ",L6OK,")
+    async with Server("s1", address(1), PORT):
+        before = await greetings(b)
+        for number in range(60):
+            status, body = await ask(VIP, BOUND, "/headers", source=f"127.9.9.{number + 1}")
+            assert status == 200
+            assert f"'x-forwarded-for': '127.9.9.{number + 1}'" in body
+        checks = 15  # Of the neighbour's health, meanwhile.
+        assert await greetings(b) - before < 10 + checks, "60 requests, a few greetings"
+
+
+async def test_a_certificate_for_another_node_is_not_believed(hosts: Hosts) -> None:
+    a, b = hosts.proxy("a"), hosts.proxy("b", named="c")
+    await b.apply(has(1))
+    await a.apply(asks(1))
+    await health(a, ",L6RSP,")
+    assert (await ask(VIP, BOUND))[0] == 503
+
+
+async def test_who_has_no_certificate_of_the_authority_gets_nowhere(hosts: Hosts) -> None:
+    b = hosts.proxy("b")
+    await b.apply(has(1))
+    stranger = issued(founded("stranger"), "a", ["*.a.node.segue.internal"])
+    (hosts.folder / "stranger.pem").write_text(stranger.certificate + stranger.key)
+    name = inbound_name("shop", "web", "1-1", PORT, "b")
+    command = ["openssl", "s_client", "-connect", f"{MESH}:{MESH_PORT}", "-servername", name]
+    for shown in (
+        [],
+        ["-cert", str(hosts.folder / "stranger.pem"), "-key", str(hosts.folder / "stranger.pem")],
+    ):
+        done = await anyio.run_process(
+            [*command, *shown],
+            input=b"GET / HTTP/1.0\r\n\r\n",
+            check=False,
+            stderr=subprocess.STDOUT,
+        )
+        assert b"HTTP/1.1 200" not in done.stdout
+
+
+async def test_a_server_cannot_be_told_of_a_certificate_that_no_file_has_loaded(
+    hosts: Hosts,
+) -> None:
+    """So the backend of neighbours loads them also where there are none yet."""
+    a = hosts.proxy("a")
+    await a.apply(Table(node="a", mesh_port=MESH_PORT, routes=asks().routes))
+    home = pathlib.Path(a.setting.folder)
+    (home / "other.pem").write_bytes((home / "node.pem").read_bytes())
+    add = f"add server shop.web:{PORT}/x {MESH}:1 ssl verify none crt {home}"
+    unknown, known = await runtime.ask_worker(
+        a._worker_socket, [f"{add}/other.pem", f"{add}/node.pem"]
+    )
+    assert "registered" not in unknown
+    assert "registered" in known
+
+
+async def test_a_plain_mesh_asks_nobodys_certificate(hosts: Hosts) -> None:
+    strange = founded("other")
+    a = hosts.proxy("a", plain=True)
+    b = hosts.proxy("b", named="x", by=strange, plain=True)
+    await b.apply(has(1))
+    await a.apply(asks(1))
+    await health(a, ",L6OK,")
+    async with Server("s1", address(1), PORT):
+        assert await ask(VIP, BOUND) == (200, "s1")
