@@ -48,6 +48,7 @@ async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
     node, session = arguments.node, uuid.uuid4().hex
     head = await patiently(bus, bus.head)
     memory = Memory(pathlib.Path(arguments.state) / node, head.cluster)
+    head = await patiently(bus, lambda: bus.head(memory.kept))
     memory.check(head, await patiently(bus, lambda: bus.at(memory.last)))
     await patiently(bus, lambda: _refuse_second(bus, node))
     engine = Engine(

@@ -19,15 +19,15 @@ class Memory:
 
     def __init__(self, folder: pathlib.Path, cluster: str) -> None:
         self.path = folder / f"{cluster or 'unnamed'}.sequence"
-        self._kept, self.last, self._mark = self._read()
+        self.kept, self.last, self._mark = self._read()
 
     def check(self, head: Head, stored: Stored | None) -> None:
         """Raise `LogReplacedError` when the log is not the one that was read before.
 
         `stored` is what the log holds at `last`, or None.
         """
-        if head.last < self._kept:
-            self._refuse(f"ends at {head.last}, but this node has read it to {self._kept}")
+        if head.last < self.kept:
+            self._refuse(f"ends at {head.last}, but this node has read it to {self.kept}")
         if self._mark and stored is not None and stored.mark != self._mark:
             self._refuse(f"holds another message at {self.last} than this node has read there")
 
@@ -40,14 +40,14 @@ class Memory:
 
     def keep(self, sequence: int, last: int, mark: str) -> None:
         """Remember how far the log was read; where nothing can be written, go on without."""
-        if sequence <= self._kept:
+        if sequence <= self.kept:
             return
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             fresh = self.path.with_suffix(".new")
             fresh.write_text(f"{sequence} {last} {mark}\n")
             fresh.replace(self.path)
-            self._kept = sequence
+            self.kept = sequence
 
     def _read(self) -> tuple[int, int, str]:
         try:

@@ -60,7 +60,9 @@ class _Pushed(NamedTuple):
 class Consumer:
     """One consumer on the server and what it has pushed here so far."""
 
-    def __init__(self, connection: Connection, stream: str, after: int, head: int) -> None:
+    def __init__(
+        self, connection: Connection, stream: str, after: int, head: int, leader: str
+    ) -> None:
         self._connection = connection
         self._stream = stream
         self._name = f"segue-{secrets.token_hex(8)}"
@@ -71,7 +73,9 @@ class Consumer:
         self._missed = False
         self.home = ""  # The server that it lives on, in a cluster.
         self._read = after
-        self._head = head  # The stream's last sequence before this consumer was made.
+        self._head = head  # The stream's last sequence before this consumer was made …
+        self._leader = leader  # … on the server that leads, whose word that is.
+        self._has_head = False  # So has the server that this consumer lives on.
         self._idle_at = -1  # Where a heartbeat said that nothing is left.
         self._caught_at = -1
         self._sid = connection.attach(self._inbox, self._take)
@@ -98,8 +102,17 @@ class Consumer:
         verb = f"CONSUMER.CREATE.{self._stream}.{self._name}"
         body = {"stream_name": self._stream, "config": wanted, "action": "create"}
         info = await call(self._connection, verb, body, ConsumerInfo, timeout_s=CREATE_S)
-        self.home = info.cluster.leader if info.cluster else ""
-        if not info.num_pending:
+        self.made(info.cluster.leader if info.cluster else "", info.num_pending)
+
+    def made(self, home: str, waiting: int) -> None:
+        """Note where it lives, and how many messages wait for it there.
+
+        Another server than the leader may hold the whole log and not have taken all of it in: that
+        nothing waits there says nothing of the log's end before a heartbeat does.
+        """
+        self.home = home
+        self._has_head = home in ("", self._leader)
+        if not waiting and self._has_head:
             self._idle_at = max(self._head, self._read)
             self._news.set()
 
@@ -146,7 +159,7 @@ class Consumer:
             messages.append(pushed.stored)
             waiting = pushed.waiting
         upto = messages[-1].sequence if messages else self._read
-        caught = waiting == 0
+        caught = waiting == 0 and (self._has_head or upto >= self._head)
         if caught:
             upto = max(upto, self._head)
         if not self._arrived and self._idle_at >= upto and not self._missed:
@@ -285,7 +298,8 @@ class _Reader:
         whole = info.cluster.whole() if info.cluster else {""}
         wanted = whole & {self._connection.server} or whole
         for tries_left in reversed(range(NEARBY_TRIES)):
-            consumer = Consumer(self._connection, self._stream, self.read, info.state.last_seq)
+            head, leader = info.state.last_seq, info.cluster.leader if info.cluster else ""
+            consumer = Consumer(self._connection, self._stream, self.read, head, leader)
             try:
                 await consumer.start(self._subjects)
             except BaseException:

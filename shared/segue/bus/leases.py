@@ -104,7 +104,8 @@ class Leases:
 
     async def _listened(self) -> AsyncGenerator[News, None]:
         info = await call(self._connection, f"STREAM.INFO.{LEASES}", None, StreamInfo)
-        consumer = Consumer(self._connection, LEASES, 0, info.state.last_seq)
+        leader = info.cluster.leader if info.cluster else ""
+        consumer = Consumer(self._connection, LEASES, 0, info.state.last_seq, leader)
         told = False
         try:
             await consumer.start([])
