@@ -90,12 +90,16 @@ def main() -> int:
     flags.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     flags.add_argument("--nodes", type=int, default=Plan().nodes)
     flags.add_argument("--slots", type=int, default=Plan().slots, help="about how many an app has")
+    flags.add_argument(
+        "--large", action="store_true", help="100 nodes, three apps of up to 600 slots"
+    )
     flags.add_argument("--mistake", choices=sorted(MISTAKES), default="", help="plant it")
     flags.add_argument("--ratio", action="store_true", help="print how fast time goes, and end")
     asked = flags.parse_args()
     if asked.ratio:
         return ratios()
-    plan = Plan(nodes=asked.nodes, slots=asked.slots)
+    nodes, slots = SIZES[-1] if asked.large else (asked.nodes, asked.slots)
+    plan = Plan(nodes=nodes, slots=slots)
     first, count = (asked.first, asked.seeds) if asked.seed is None else (asked.seed, 1)
     work = [(seed, plan, asked.mistake) for seed in range(first, first + count)]
     begun = time.perf_counter()

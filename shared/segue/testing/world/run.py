@@ -13,6 +13,8 @@ from segue_node_runner.labels import Identity
 from segue_node_runner.simulated import Manner
 
 from segue.events.container import ContainerRetired
+from segue.events.deploy import DeployAccepted
+from segue.events.scale import ScaleAccepted
 from segue.picture import App, Picture
 from segue.shell.commands import Append
 from segue.spec import Resources
@@ -36,6 +38,8 @@ BLIND_S = 1.5  # Beats come every half second; a verdict sooner is made of silen
 DOUBLE_MOST_S = 90.0
 STRICT_MOST_S = 2 * LOOK_S  # A start that the engine carries out late lives for one look at most.
 CLEARED_S = (5.0, 30.0)  # When in the calm a person removes what a replaced log left running.
+EACH = 8  # Requested, refused a place, assigned, pulled, started, healthy, retired, stopped.
+WIDE = ("fault.bus_down", "fault.election", "fault.store_lost", "fault.store_restored")
 CROSSED_S = 30.0  # So long after it what was ordered before may still be started.
 
 
@@ -275,11 +279,29 @@ class World:
         return "" if _comparable(other) == _comparable(picture) else "the states differ"
 
     def the_log_does_not_storm(self, _: Picture) -> str:
-        """I14: the number of events is bounded by what was asked for and what broke."""
+        """I14: the number of events is bounded by what was asked for and what broke.
+
+        A slot costs no more than `EACH` events each time it is asked for, a node no more each time
+        that it or the bus is broken, and what stands on it as many once more.
+        """
         strikes = sum(n for mark, n in self.sim.marks.items() if mark.startswith("fault."))
-        most = 400 + 60 * (self.plan.requests + strikes)
+        wide = 1 + sum(self.sim.marks[mark] for mark in WIDE)
+        asked, nodes = self._asked_for(), self.plan.nodes
+        most = 400 + 30 * (self.plan.requests + strikes)
+        most += EACH * (asked + nodes * wide + strikes * (1 + asked // nodes))
         events = len(self.cluster.bus.log.stored)
         return "" if events <= most else f"{events} events; {most} would be plenty"
+
+    def _asked_for(self) -> int:
+        """Count the slots that accepted requests were about, each as often as it was asked for."""
+        events = [record.event for record in self.checker.records]
+        scaled = sum(event.replicas for event in events if isinstance(event, ScaleAccepted))
+        return scaled + sum(
+            self.plan.nodes if spec.is_global else spec.replicas
+            for event in events
+            if isinstance(event, DeployAccepted)
+            for spec in event.spec.services.values()
+        )
 
     def nobody_decided_twice(self, _: Picture) -> str:
         """No core owed again what the log held already."""
