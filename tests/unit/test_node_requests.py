@@ -144,6 +144,20 @@ def test_what_comes_back_after_it_was_forgotten_begins_from_its_last_loss() -> N
     assert shop.picture.state.removed == {}
 
 
+def test_what_ended_with_a_forgotten_node_is_no_stranger_when_the_node_comes_back() -> None:
+    """Its runner knows that it is over, stops it, and has nobody to tell."""
+    shop = Shop(Deployer(), nodes="ab")
+    shop.deploy(web=WEB)
+    shop.say(NodeLost(node="a", silent_s=3))
+    shop.tell(remove())
+    held = Held(APP, "web", 1, 1, running=True)
+    for inventory in ([held], [held], []):
+        shop.tell(joined("a", session="s-2", inventory=inventory))
+        assert shop.picture.strangers(APP, "web", 1) == {}
+    shop.tell(joined("a", session="s-3", inventory=[held]))
+    assert list(shop.picture.strangers(APP, "web", 1)) == ["a"]
+
+
 def test_what_comes_back_with_a_useless_engine_begins_from_its_last_loss_too() -> None:
     """Else the runner would fence with a loss that never was, and never be heard again."""
     shop = Shop(Deployer(), nodes="ab")

@@ -53,7 +53,8 @@ def _begin(picture: Indexed, record: Record, facts: NodeJoined) -> Node:
     """Know a node that is not known, or no more: what it says is fenced by its last loss."""
     node = Node(name=facts.node, facts=facts, cause=record.as_cause())
     before = picture.state.removed.pop(facts.node, None)
-    node.lost_seq = before.lost_seq if before else 0
+    if before is not None:
+        node.lost_seq, node.ended = before.lost_seq, before.ended
     picture.nodes[facts.node] = node
     return node
 
@@ -67,11 +68,14 @@ def _compare(picture: Indexed, record: Record, event: NodeJoined) -> None:
             ending.lose(picture, container, record)  # Its runner never knew it.
     for strangers in picture.state.strangers.values():
         strangers.pop(event.node, None)
+    node = picture.nodes[event.node]
+    node.ended = [key for key in node.ended if key in running]
     for held in sorted(event.inventory, key=lambda held: held.attempt):
         slot = picture.slot(held.app, held.service, held.slot)
         greatest = slot.attempt if slot is not None else 0
         known = picture.container(held.app, held.service, held.slot, held.attempt)
-        if known is None and (held.running or held.attempt > greatest):
+        ended = (held.app, held.service, held.slot, held.attempt) in node.ended
+        if known is None and not ended and (held.running or held.attempt > greatest):
             name = f"{held.app}/{held.service}.{held.slot}"
             picture.state.strangers.setdefault(name, {})[event.node] = held
 
@@ -213,7 +217,9 @@ def removed(picture: Indexed, record: Record, event: NodeRemoved) -> None:
     if node is None:
         return
     kept = picture.state.removed
-    kept[event.node] = Removed(record.as_cause(), node.lost_seq)
+    there = picture.on_node.get(event.node, {})
+    ended = [key for key, container in there.items() if not container.adopted]
+    kept[event.node] = Removed(record.as_cause(), node.lost_seq, ended)
     while len(kept) > REMOVED_KEPT:
         del kept[next(iter(kept))]
     for container in list(picture.on_node.get(event.node, {}).values()):

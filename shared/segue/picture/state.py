@@ -255,6 +255,7 @@ class Node(msgspec.Struct, omit_defaults=True):
     joined_at: float = 0.0
     changed_at: float = 0.0
     lost_seq: int = 0
+    ended: list[tuple[str, str, int, int]] = []  # With it, when it was forgotten.
     lease: int = 0  # The last one that it has named.
     lease_over: bool = False  # It was lost, and what is strict is dead there.
     images: dict[str, None] = {}
@@ -291,6 +292,7 @@ class Removed(msgspec.Struct):
 
     cause: Cause
     lost_seq: int
+    ended: list[tuple[str, str, int, int]] = []  # What ran on it: its runner stops that.
 
 
 class Plan(msgspec.Struct):
