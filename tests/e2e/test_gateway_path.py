@@ -28,7 +28,7 @@ def web(version: str, replicas: int) -> dict[str, Any]:
         "command": ["sh", "-c", serve],
         "stop_signal": "SIGKILL",
         "ports": [{"target": 8080, "published": str(PORT)}],
-        "deploy": {"replicas": replicas},
+        "deploy": {"replicas": replicas, "update_config": {"monitor": "1s"}},
     }
 
 
@@ -101,3 +101,17 @@ async def test_a_gateway_that_starts_without_a_bus_does_what_it_did_last(segue: 
                 await anyio.sleep(0.1)
     segue.server.start()
     await segue.wait_event(GatewayJoined, after=0)
+
+
+async def test_ten_replicas_are_replaced_under_load_and_no_request_fails(segue: Cluster) -> None:
+    await deploy(segue, "v1", replicas=10)
+    await segue.wait_event(DeployCompleted, revision=1)
+    for slot in range(1, 11):
+        await segue.wait_event(EndpointReady, slot=slot)
+    async with under_load("127.0.0.1", PORT, clients=2) as tally:
+        await deploy(segue, "v2", replicas=10)
+        await segue.wait_event(DeployCompleted, revision=2, within_s=200)
+    print(f"{tally.asked} requests")
+    assert tally.failed == []
+    assert tally.answers.keys() == {"v1\n", "v2\n"}
+    assert await ask("127.0.0.1", PORT) == (200, "v2\n")
