@@ -242,7 +242,7 @@ class PrivateEngine(Engine):
         self._processes[name] = child
         (self.root / f"{name}.process").write_text(f"{child.pid} {start_time(child.pid)}")
 
-    def _await(self, ready: Any, limit_s: float = 60.0) -> None:
+    def _await(self, ready: Any, limit_s: float = 240.0) -> None:
         end = time.monotonic() + limit_s
         while True:
             try:
