@@ -187,10 +187,14 @@ def test_a_silent_node_is_forgotten_at_once_only_by_force() -> None:
     assert [event.attempt for event in said if isinstance(event, ContainerRequested)] == [2]
 
 
-def test_what_may_never_run_twice_is_not_given_up_by_force() -> None:
+@pytest.mark.parametrize(
+    "silent",
+    [NodeLeft(node="a"), NodeSuspected(node="a", silent_s=1.5), NodeLost(node="a", silent_s=3)],
+)
+def test_what_may_never_run_twice_is_not_given_up_by_force(silent: Event) -> None:
     shop = Shop(Deployer(), nodes="ab")
     shop.deploy(one=ServiceSpec(image="o", strict=True))
-    shop.say(NodeLeft(node="a"))
+    shop.say(silent)
     what, _ = rejected(shop, remove(force=True))
     assert what == "shop/one.1 may still run there, and must never run twice"
 

@@ -80,13 +80,13 @@ class SimBus:
         self.replicated = False  # Three servers that agree on every write.
         self.under_way: dict[str, None] = {}  # Fences of writes not agreed on yet.
         self.stores = 0  # How often the store was replaced.
-        self.stale: dict[str, int] = {}  # Processes that have not seen it yet: which time it was.
-        self.kept = 0  # How much of the log before is in the store: 0 when it was lost.
+        self.stale: dict[str, int] = {}  # Processes that have not seen it yet: how much was kept.
         self.replaced: Callable[[], None] = lambda: None  # Called when the store was.
         self.snapshots: dict[int, bytes] = {}
         self.late: dict[str, None] = {}  # Ids of messages that were kept on the way.
         self.returned: Callable[[float], None] = lambda _: None  # Told how long it was down.
         self.grown: Callable[[], None] = lambda: None  # Called when the log may have grown.
+        self._apart: dict[str, None] = {}  # Of the cut hosts those whose clients have not noticed.
         self._down_at = 0.0
         self._due: dict[str, bool] = {}
         self._heard_by: dict[str, list[str]] = {}  # Forgotten when a client comes or goes.
@@ -127,7 +127,7 @@ class SimBus:
             self.sim.at(self.sim.between(0.2, 0.8), self._online, name)
             return
         head = self.log.head(self.time)
-        if self.stale.pop(name, 0) and 0 < self.kept < client.position() <= head.last:
+        if 0 < self.stale.pop(name, 0) < client.position() <= head.last:
             # Its follower finds another message where it has read its last (`segue.bus.follow`).
             self.sim.mark("log.regrown")
             client.restarted()
@@ -145,6 +145,7 @@ class SimBus:
 
         A wire that carries one way only is closed then: it carries no answer to a ping.
         """
+        self._apart.pop(host, None)
         if cut:
             self.cut[host] = way
             self.sim.at(self.sim.between(2, 6), self._close, host)
@@ -154,6 +155,19 @@ class SimBus:
             if client.host == host:
                 self.sim.at(self.sim.between(2, 6), self._notice, client.name)
 
+    def set_apart(self, host: str, *, apart: bool) -> None:
+        """Cut a host off together with its own server: the clients there notice nothing."""
+        if apart:
+            self.cut[host], self._apart[host] = "both", None
+            return
+        if self._apart.pop(host, "seen") == "seen":
+            self.set_cut(host, cut=False)
+            return
+        self.cut.pop(host, None)
+        for client in list(self.clients.values()):
+            if client.host == host:
+                self._schedule(client.name)
+
     def _close(self, host: str) -> None:
         if host in self.cut:
             self.cut[host] = "both"
@@ -162,7 +176,7 @@ class SimBus:
         """Replace the store by one of which only the first messages are the same."""
         self.log.rewind(cluster, upto)
         self.stores += 1
-        self.stale, self.kept = dict.fromkeys(self.clients, self.stores), upto
+        self.stale = {name: min(upto, self.stale.get(name, upto)) for name in self.clients}
         self.snapshots = {at: data for at, data in self.snapshots.items() if at <= upto}
         self.replaced()
 
@@ -172,7 +186,7 @@ class SimBus:
             self._down_at = self.sim.now
         elif self.down:
             self.returned(self.sim.now - self._down_at)
-        self.down = down
+        self.down, self._apart = down, {}
         for client in list(self.clients.values()):
             delay = self.sim.between(0, 0.1) if down else self.sim.between(0.1, 0.8)
             self.sim.at(delay, self._notice, client.name)
@@ -184,6 +198,7 @@ class SimBus:
         if self.reaches(client.host):
             self._online(name)
         else:
+            self._apart.pop(client.host, None)
             client.offline()
 
     # The log.

@@ -19,6 +19,9 @@ class Faults:
     def __init__(self, sim: Sim, cluster: Cluster, *, every_s: float = 4.0) -> None:
         self.sim, self.cluster, self.every_s = sim, cluster, every_s
         self.over = False
+        self.give_up: Callable[[str], None] = lambda _: (
+            None
+        )  # A person has no patience with a node.
         kinds: list[Callable[[], None]] = [
             self._kill,
             self._freeze,
@@ -26,6 +29,7 @@ class Faults:
             self._cut_in,
             self._cut_out,
             self._cut_long,
+            self._cut_server,
             self._bus_down,
             self._election,
             self._engine_away,
@@ -126,16 +130,34 @@ class Faults:
         self._cut_wire("out")
 
     def _cut_long(self) -> None:
-        """Cut a host off for longer than any lease lasts, where something strict runs if it can."""
+        """Cut a host off for longer than any lease lasts, where something strict runs if it can.
+
+        Now and then a person gives the silent host up by force, before its lease is over.
+        """
         bound = [host.name for host in self.cluster.hosts if host.sheet.containers]
         hosts = bound or [host.name for host in self.cluster.hosts]
-        self._cut_from(hosts, "both", self.sim.between(10, 40))
+        name = self._cut_from(hosts, "both", self.sim.between(10, 40))
+        if self.sim.chance(0.5):
+            self.sim.at(self.sim.between(2, 9), self.give_up, name)
+
+    def _cut_server(self) -> None:
+        """Cut control processes off together with their own bus server: they stay connected."""
+        bus, name = self.cluster.bus, self.sim.random.choice(["control-0", "control-1"])
+        if name in bus.cut:
+            return
+        bus.set_apart(name, apart=True)
+
+        def mend() -> None:
+            if name in bus.cut:
+                bus.set_apart(name, apart=False)
+
+        self.sim.at(self.sim.between(2, 20), mend)
 
     def _cut_wire(self, way: Way) -> None:
         hosts = [*(host.name for host in self.cluster.hosts), "control-0", "control-1"]
         self._cut_from(hosts, way, self.sim.between(0.5, 20))
 
-    def _cut_from(self, hosts: list[str], way: Way, for_s: float) -> None:
+    def _cut_from(self, hosts: list[str], way: Way, for_s: float) -> str:
         name = self.sim.random.choice(hosts)
         self.cluster.bus.set_cut(name, cut=True, way=way)
 
@@ -144,6 +166,7 @@ class Faults:
                 self.cluster.bus.set_cut(name, cut=False)
 
         self.sim.at(for_s, mend)
+        return name
 
     def _bus_down(self) -> None:
         bus = self.cluster.bus

@@ -65,6 +65,10 @@ class People:
             case _:
                 self.babble(app)
 
+    def give_up(self, node: str) -> None:
+        """Want a node forgotten at once, whatever runs there."""
+        self.say(NodeRemovalRequested(node=node, force=True))
+
     def compose(self) -> dict[str, object]:
         """Make a Compose document."""
         dice = self.sim.random

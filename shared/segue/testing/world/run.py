@@ -14,6 +14,7 @@ from segue_node_runner.simulated import Manner
 
 from segue.events.container import ContainerRetired
 from segue.events.deploy import DeployAccepted
+from segue.events.node import NodeRequestRejected
 from segue.events.scale import ScaleAccepted
 from segue.picture import App, Picture
 from segue.shell.commands import Append
@@ -94,6 +95,7 @@ class World:
     def play(self) -> Result:
         """Run both phases and all checks."""
         faults = Faults(self.sim, self.cluster, every_s=self.plan.fault_every_s)
+        faults.give_up = self.people.give_up
         for _ in range(self.plan.requests):
             self.sim.at(self.sim.between(0.5, self.plan.faults_s), self.people.ask)
         self.sim.run(self.plan.faults_s)
@@ -128,6 +130,9 @@ class World:
         for record in self.checker.records:
             if isinstance(record.event, ContainerRetired):
                 marks[f"retired.{record.event.reason}"] += 1
+            elif isinstance(record.event, NodeRequestRejected):
+                said = [problem.what for problem in record.event.problems]
+                marks["node.not_given_up"] += any("must never run twice" in what for what in said)
 
     def _new_checker(self) -> LogChecker:
         bus = self.cluster.bus
