@@ -252,7 +252,7 @@ def without_sequences(picture: Picture) -> object:
                     container.requested_seq = 0
     for request in picture.state.requests.values():
         request.sequence = 0
-    picture.state.sequence = 0
+    picture.state.sequence = picture.state.losses_told = 0
     return plain(picture)
 
 
