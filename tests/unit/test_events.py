@@ -19,6 +19,7 @@ EVENTS = pytest.mark.parametrize("event", REGISTRY.values(), ids=REGISTRY)
 TOLD_ELSEWHERE = {
     "removal": "deploy",  # What happens to an app ends with its removal.
     "endpoint": "gateway",  # What a gateway leads to.
+    "rollback": "rollout",  # The way back.
 }
 
 
