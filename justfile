@@ -119,7 +119,9 @@ fuzz *options="-max_total_time=60":
 
 # Install one service by itself, as a host would get it, and start it: `just alone node_runner`.
 alone service:
-    UV_PROJECT_ENVIRONMENT=.alone/{{ service }} uv sync -q --frozen --no-dev --no-editable --package {{ trim_end_match("segue-" + kebabcase(service), "-cli") }}
+    UV_PROJECT_ENVIRONMENT=.alone/{{ service }} uv sync -q --frozen --no-dev --no-editable \
+        --reinstall-package segue-core --reinstall-package {{ trim_end_match("segue-" + kebabcase(service), "-cli") }} \
+        --package {{ trim_end_match("segue-" + kebabcase(service), "-cli") }}
     .alone/{{ service }}/bin/{{ trim_end_match("segue-" + kebabcase(service), "-cli") }} --version
 
 # Run one service against the bus that NATS_URL names: `just run scheduler`.

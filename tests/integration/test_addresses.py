@@ -88,7 +88,8 @@ def test_many_come_and_go_at_once(loopback: Loopback) -> None:
 POWERLESS = """
 import json, os, anyio
 from segue_gateway import limits
-from segue_gateway.addresses import POOL, Addresses
+from segue_gateway.addresses import Addresses
+from segue_gateway.vips import POOL
 from segue_gateway.table import Route, Table
 from segue_gateway.walls import Walls
 
