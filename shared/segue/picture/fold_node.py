@@ -218,7 +218,7 @@ def removed(picture: Indexed, record: Record, event: NodeRemoved) -> None:
         return
     kept = picture.state.removed
     there = picture.on_node.get(event.node, {})
-    ended = [key for key, container in there.items() if not container.adopted]
+    ended = sorted(key for key, container in there.items() if not container.adopted)
     kept[event.node] = Removed(record.as_cause(), node.lost_seq, ended)
     while len(kept) > REMOVED_KEPT:
         del kept[next(iter(kept))]

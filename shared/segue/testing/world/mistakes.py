@@ -330,9 +330,9 @@ def no_fencer(world: World) -> None:
 
 
 def lease_counted_too_long(world: World) -> None:
-    """A node counts its lease 3 s longer than it may."""
+    """A node counts its lease 6 s longer than it may."""
     for host in world.cluster.hosts:
-        host.margin_s = -3.0
+        host.margin_s = -6.0
 
 
 MISTAKES: dict[str, Plant] = {
