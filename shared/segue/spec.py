@@ -192,6 +192,7 @@ class ServiceSpec(Spec, frozen=True):
     min_available: int = 0  # So many slots stay up while others are moved …
     min_available_percent: int = 0  # … and at least this share of them.
     on_return: Literal["keep_newest", "keep_original"] = "keep_newest"  # Of two in one slot.
+    rolls: bool = False  # A new version is led in step by step, and taken back if it fails.
     update: Update = _UPDATE
     rollback: Update = _ROLLBACK
     strategy: Strategy = _STRATEGY
@@ -238,11 +239,6 @@ class ServiceSpec(Spec, frozen=True):
             return f"the data of volume {', '.join(self.local_volumes)} are for one at a time"
         ports = [port.published for port in self.ports if port.mode == "host" and port.published]
         return f"it binds port {ports[0]} of its node" if ports else ""
-
-    @property
-    def is_checked(self) -> bool:
-        """Somebody tells whether a container that has started does its work."""
-        return self.health is not None
 
     @property
     def volumes(self) -> list[str]:
@@ -323,6 +319,7 @@ def digest(app: AppSpec, service: str) -> str:
         min_available=0,
         min_available_percent=0,
         on_return="keep_newest",
+        rolls=False,
         update=_UPDATE,
         rollback=_ROLLBACK,
         strategy=_STRATEGY,

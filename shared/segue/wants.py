@@ -7,33 +7,96 @@ must run?) have to agree on this, so it stands here. Nothing is decided about wh
 import itertools
 
 from segue.picture import UP, App, Container, Picture, Service, Slot
+from segue.picture.state import Version
 from segue.placement import allows
+from segue.spec import ServiceSpec
+
+
+def is_new(service: Service, slot: int) -> bool:
+    """Tell whether a slot is to run the service's newest version: no rollout has it wait."""
+    rollout = service.rollout
+    return rollout is None or slot in rollout.advanced or rollout.old.digest == service.digest
+
+
+def version(service: Service, slot: int) -> Version:
+    """Give what a slot is to run."""
+    if service.rollout is None or is_new(service, slot):
+        return Version(service.spec, service.digest, service.revision)
+    return service.rollout.old
+
+
+def digest_of(service: Service, slot: int) -> str:
+    """Give the digest of what a slot is to run."""
+    if service.rollout is None or is_new(service, slot):
+        return service.digest
+    return service.rollout.old.digest
+
+
+def spec_of(service: Service, container: Container) -> ServiceSpec:
+    """Give what a container was made from, as far as its service's versions are known."""
+    rollout = service.rollout
+    if rollout is None or container.digest == service.digest:
+        return service.spec
+    if container.digest == rollout.old.digest:
+        return rollout.old.spec
+    return rollout.superseded.get(container.digest, service.spec)
 
 
 def ready(service: Service, container: Container) -> bool:
     """Tell whether a container does the service's work: it is up, and healthy if that is asked."""
-    if service.spec.is_job:
+    spec = spec_of(service, container)
+    if spec.is_job:
         return container.phase == "finished"
-    if service.spec.checked:
+    if spec.checked:
         return container.phase == "healthy"
     return container.phase in UP
 
 
 def routed(picture: Picture, service: Service) -> list[Container]:
-    """Give the containers that are to receive the service's traffic: they are ready and stay."""
+    """Give the containers that are to receive the service's traffic: they are ready and stay.
+
+    Nothing leads to what blue_green has prepared before it is promoted.
+    """
     if service.spec.is_job:
         return []
     found = (one for slot in service.slots.values() for one in slot.containers())
     return [
         one
         for one in found
-        if ready(service, one) and not one.retired and not one.fenced and not picture.is_gone(one)
+        if ready(service, one)
+        and not one.retired
+        and not one.fenced
+        and not picture.is_gone(one)
+        and not is_prepared(service, one)
     ]
 
 
+def is_prepared(service: Service, container: Container) -> bool:
+    """Tell whether a container waits for blue_green's change from all old ones to all new ones."""
+    rollout = service.rollout
+    if rollout is None or rollout.strategy != "blue_green" or rollout.promoted:
+        return False
+    return container.digest == service.digest != rollout.old.digest
+
+
+def serves(picture: Picture, service: Service, container: Container) -> bool:
+    """Tell whether a container can relieve an older one: it is ready, and its gateway leads to it.
+
+    Where no gateway is at work on its node, or nothing of the service is to be reached, being ready
+    is enough; so it is for what is only prepared.
+    """
+    if not ready(service, container):
+        return False
+    spec = spec_of(service, container)
+    reached = bool(spec.ports or spec.expose)
+    if not reached or is_prepared(service, container) or picture.gateway(container.node) is None:
+        return True
+    return container.routed_at > 0
+
+
 def current(service: Service, container: Container) -> bool:
-    """Tell whether it is what the service is to run now, and is to stay."""
-    return container.digest == service.digest and not container.retired
+    """Tell whether it is what its slot is to run now, and is to stay."""
+    return container.digest == digest_of(service, container.slot) and not container.retired
 
 
 def wanted_slots(picture: Picture, app: App, service: Service) -> dict[int, str]:

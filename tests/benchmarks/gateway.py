@@ -11,9 +11,10 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable
+from typing import Any
 
 import anyio
-import psutil
 from segue_gateway import runtime
 from segue_gateway.certificates import Certificates
 from segue_gateway.proxy import Proxy
@@ -21,7 +22,7 @@ from segue_gateway.render import Setting, render
 from segue_gateway.table import Endpoint, Port, Route, Table
 
 
-def table(services, containers, more=0):
+def table(services: int, containers: int, more: int = 0) -> Table:
     routes = [
         Route(
             app=f"app-{n // 10}",
@@ -45,18 +46,24 @@ def table(services, containers, more=0):
     return Table(node="a", routes=routes)
 
 
-async def nothing(_):
+async def nothing(_: str) -> bytes | None:
     return None
 
 
-async def main(services, containers):
+def resident(pid: int) -> int:
+    """Give the bytes of memory that a process has."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return next(1024 * int(line.split()[1]) for line in status.splitlines() if "VmRSS" in line)
+
+
+async def main(services: int, containers: int) -> None:
     with tempfile.TemporaryDirectory() as place:
         setting = Setting(folder=place)
         proxy = Proxy("haproxy", setting, Certificates(pathlib.Path(place) / "c", nothing))
         full = table(services, containers)
-        took = {}
+        took: dict[str, list[float]] = {}
 
-        async def timed(what, work):
+        async def timed(what: str, work: Awaitable[Any]) -> None:
             begun = time.perf_counter()
             await work
             took.setdefault(what, []).append(time.perf_counter() - begun)
@@ -75,7 +82,7 @@ async def main(services, containers):
                 await anyio.sleep(0.3)
             there = await runtime.processes(f"{place}/master.sock")
             for name, pid in (("worker", there.worker), ("master", there.master)):
-                print(f"{name} memory: {psutil.Process(pid).memory_info().rss / 1e6:.0f} MB")
+                print(f"{name} memory: {resident(pid) / 1e6:.0f} MB")
         finally:
             await proxy.stop()
         print(f"{services} services x {containers}: file of {len(text.whole) / 1e3:.0f} kB")
@@ -86,5 +93,6 @@ async def main(services, containers):
 
 
 if __name__ == "__main__":
-    given = [int(word) for word in sys.argv[1:]]
-    anyio.run(main, *([*given, *[200, 5][len(given) :]]))
+    given = [int(word) for word in sys.argv[1:3]]
+    services, containers = (*given, *(200, 5)[len(given) :])
+    anyio.run(main, services, containers)

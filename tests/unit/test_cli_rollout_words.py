@@ -35,7 +35,7 @@ BAD = "web.2 exited with code 1"
 
 
 def app(version: int, replicas: int = 3) -> ServiceSpec:
-    return ServiceSpec(image=f"web:{version}", replicas=replicas)
+    return ServiceSpec(image=f"web:{version}", replicas=replicas, rolls=True)
 
 
 def rolling() -> Shop:

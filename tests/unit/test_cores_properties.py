@@ -272,6 +272,7 @@ def test_the_histories_reach_what_they_are_for() -> None:
     rarely = {"deploy.failed", "service.flapping", "service.steady", "node.request_rejected"}
     rarely |= {"node.returned", "image.pulled", "node.drain_held", "node.removed"}
     rarely |= {"rebalance.requested", "rebalance.planned"}
+    rarely |= {name for name in REGISTRY if name.startswith("rollout.")} | {"deploy.reverted"}
     never |= {"node.lease_ended", "node.loss_held"}  # Nobody hears leases here, or loses many.
     never |= {"gateway.joined", "gateway.left", "endpoint.ready", "endpoint.drained"}  # None here.
     never |= {"log.filling", "log.trimmed", "log.eased"}  # And nobody measures the log.

@@ -35,7 +35,7 @@ from segue.events.node import (
     NodeRequestRejected,
 )
 from segue.events.scale import ScaleAccepted, ScaleRejected, ScaleRequested
-from segue.spec import Dependency, Health, Restart, ServiceSpec
+from segue.spec import Dependency, Health, Restart, ServiceSpec, Update
 from segue.testing import shop as board
 from segue.testing.shop import accepted, joined
 from segue_deployer.core import Deployer
@@ -231,9 +231,10 @@ def test_a_scale_that_cannot_be_is_rejected(request_: ScaleRequested, what: str)
 def test_a_changed_spec_replaces_a_quarter_at_a_time_and_stops_first() -> None:
     shop = Shop()
     shop.deploy(web=ServiceSpec(image="w:1", replicas=8))
-    shop.say(accepted(2, web=ServiceSpec(image="w:2", replicas=8)))
+    at_once = Update(order="stop-first", monitor_s=0)
+    shop.say(accepted(2, web=ServiceSpec(image="w:2", replicas=8, rolls=True, update=at_once)))
     said = shop.settle()
-    assert kinds(said) == ["container.retired"] * 2
+    assert kinds(said) == ["rollout.started", "rollout.advanced"] + ["container.retired"] * 2
     came_up = shop.up(*said)
     assert kinds(came_up)[-1] == "deploy.completed"
     digests = {
@@ -247,7 +248,7 @@ def test_a_changed_spec_replaces_a_quarter_at_a_time_and_stops_first() -> None:
 def test_an_unchanged_service_is_left_alone() -> None:
     shop = Shop()
     shop.deploy(web=WEB, db=ServiceSpec(image="db:1"))
-    said = shop.deploy(web=WEB, db=ServiceSpec(image="db:2"))
+    said = shop.deploy(web=WEB, db=ServiceSpec(image="db:2", update=Update(monitor_s=0)))
     assert {e.service for e in said if isinstance(e, ContainerRetired)} == {"db"}
 
 

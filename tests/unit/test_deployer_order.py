@@ -23,7 +23,7 @@ from segue.events.deploy import (
 )
 from segue.events.node import Held, NodeLost
 from segue.events.scale import ScaleRequested
-from segue.spec import Dependency, Health, Restart, ServiceSpec
+from segue.spec import Dependency, Health, Restart, ServiceSpec, Update
 from segue.testing.shop import APP, Shop, accepted, joined, scope
 from segue_deployer.core import Deployer
 from segue_deployer.restart import delay_s
@@ -33,6 +33,7 @@ ONCE = ServiceSpec(image="o", restart=Restart(condition="none"))
 JOB = ServiceSpec(image="m", mode="replicated-job", restart=Restart(condition="on-failure"))
 CHECKED = ServiceSpec(image="c", health=Health(test=["CMD", "true"]))
 HEALTHY = Dependency(condition="healthy")
+AT_ONCE = Update(order="stop-first", monitor_s=0)
 
 
 def shop(nodes: str = "a", **services: Any) -> Shop:
@@ -63,8 +64,10 @@ def told(events: list[Event]) -> list[tuple[int, int, str, str]]:
 @pytest.mark.parametrize("replicas", [1, 3, 4, 7, 8, 11, 12])
 def test_a_quarter_of_the_slots_is_replaced_at_once_and_at_least_one(replicas: int) -> None:
     made = shop(web=ServiceSpec(image="w", replicas=replicas))
-    said = made.tell(accepted(2, web=ServiceSpec(image="w:2", replicas=replicas)))
-    assert [type(event) for event in said] == [ContainerRetired] * max(1, math.floor(replicas / 4))
+    said = made.tell(
+        accepted(2, web=ServiceSpec(image="w:2", replicas=replicas, rolls=True, update=AT_ONCE))
+    )
+    assert len(told(said)) == max(1, math.floor(replicas / 4))
     numbers = [event.slot for event in said if isinstance(event, ContainerRetired)]
     assert numbers == list(range(1, len(numbers) + 1)), "the lowest first"
 
@@ -82,27 +85,29 @@ def test_what_does_not_work_is_replaced_at_once_and_counts_against_the_quarter()
     assert numbers == [1, 8], "of the two that may be missing one is the sick one"
 
 
-def test_a_rollout_goes_on_slot_by_slot_as_each_comes_up() -> None:
+def test_a_rollout_goes_on_step_by_step_as_each_comes_up() -> None:
     made = shop(web=ServiceSpec(image="w", replicas=8))
-    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=8)))
-    first, second = made.settle()
+    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=8, rolls=True, update=AT_ONCE)))
+    *_, first, second = made.settle()
     made.tells(ContainerStopped, first)  # type: ignore[arg-type]  # It is a retirement.
     (asked,) = made.settle()
     assert isinstance(asked, ContainerRequested)
     made.assign(asked)
     assert made.settle() == [], "assigned is not up"
     made.tells(ContainerStarted, asked, engine_id="e")
-    (third,) = made.settle()
-    assert isinstance(third, ContainerRetired)
-    assert third.slot == 3
+    assert made.settle() == [], "the other of its step is not up yet"
     made.tells(ContainerStopped, second)  # type: ignore[arg-type]  # It is a retirement.
-    assert [type(event) for event in made.settle()] == [ContainerRequested]
+    events = made.up(*made.settle())
+    assert [slot for slot, *_ in told(events)] == [3, 4, 5, 6, 7, 8]
 
 
 def test_what_fails_in_the_middle_of_a_rollout_is_started_again() -> None:
     """Else the rollout would stand still: nothing more may be replaced while it is missing."""
     made = shop(web=ServiceSpec(image="w", replicas=4))
-    made.up(*made.tell(accepted(2, web=ServiceSpec(image="w:2", replicas=4))))
+    update = Update(order="stop-first", failure_action="continue")
+    made.up(
+        *made.tell(accepted(2, web=ServiceSpec(image="w:2", replicas=4, rolls=True, update=update)))
+    )
     first = made.container("web", 1)
     assert first.attempt == 2
     made.fail(first)
@@ -111,8 +116,8 @@ def test_what_fails_in_the_middle_of_a_rollout_is_started_again() -> None:
 
 def test_all_that_may_be_replaced_at_once_is_decided_at_once() -> None:
     made = shop(web=ServiceSpec(image="w", replicas=8))
-    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=8)))
-    assert [slot for slot, *_ in told(owed(made))] == [1, 2]
+    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=8, rolls=True, update=AT_ONCE)))
+    assert [slot for slot, *_ in told(made.settle())] == [1, 2]
 
 
 def with_a_surplus(**first: Any) -> Shop:
@@ -134,13 +139,13 @@ def with_a_surplus(**first: Any) -> Shop:
 
 def test_a_surplus_container_does_not_make_its_slot_one_more_to_be_replaced() -> None:
     made = with_a_surplus()
-    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=2)))
+    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=2, rolls=True, update=AT_ONCE)))
     assert told(made.settle()) == [(1, 1, "b", "replaced"), (2, 1, "a", "superseded")]
 
 
 def test_where_one_is_missing_none_is_replaced_beside_it_also_where_a_surplus_one_goes() -> None:
     made = with_a_surplus()
-    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=2)))
+    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=2, rolls=True, update=AT_ONCE)))
     made.fail(made.container("web", 1))
     assert told(made.settle()) == [(2, 1, "a", "superseded")]
 
@@ -202,7 +207,7 @@ def test_a_deploy_is_not_completed_while_a_surplus_container_of_a_slot_still_run
 
 def test_what_fails_on_its_way_out_is_followed_by_another_if_it_is_wanted_after_all() -> None:
     made = shop(web=ONCE)
-    made.tell(accepted(2, web=WEB))
+    made.tell(accepted(2, web=ServiceSpec(image="w", rolls=True, update=AT_ONCE)))
     assert told([made.log[-1].event]) == [(1, 1, "a", "replaced")]
     made.tell(accepted(3, web=ONCE))
     ended = made.fail(made.container("web"))
@@ -280,7 +285,7 @@ def test_a_slot_that_is_wanted_again_waits_for_what_the_service_depends_on() -> 
 def test_a_dependent_waits_for_the_new_version_not_for_the_old_one_that_still_works() -> None:
     made = shop(base=WEB)
     top = ServiceSpec(image="t", depends_on={"base": Dependency()})
-    made.tell(accepted(2, base=ServiceSpec(image="w:2"), top=top))
+    made.tell(accepted(2, base=ServiceSpec(image="w:2", rolls=True, update=AT_ONCE), top=top))
     assert asked(owed(made)) == []
     made.tells(ContainerStopped, made.container("base"))
     (again,) = made.settle()

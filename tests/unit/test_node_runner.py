@@ -176,8 +176,25 @@ def test_a_start_that_may_yet_work_is_tried_again_and_said_of_nothing() -> None:
     )
     assert host.hear(failed) == []
     assert host.wants(Start) == []
+    host.hear(news.Inventory([], number=host.wants(List)[-1].number))
     host.at(1.0)
     assert len(host.wants(Start)) == 1
+
+
+def test_what_may_have_started_is_looked_for_before_it_is_said_to_be_gone() -> None:
+    """It would run on beside its successor elsewhere."""
+    host = Host()
+    ordered = host.order()
+    host.wants(Start)
+    host.retire(ordered)
+    failed = news.StartFailed(
+        identity=web(), step="start", kind="timeout", message="late", passing=True
+    )
+    assert host.hear(failed) == [], "nobody knows yet"
+    listing = host.wants(List)[-1]
+    assert host.hear(news.Inventory([has(web())], number=listing.number)) == []
+    host.at(1.0)
+    assert [stop.attempt for stop in host.wants(Stop)] == [1]
 
 
 def test_what_another_attempt_is_still_in_the_way_of_waits_and_is_said_of_nothing() -> None:

@@ -35,7 +35,7 @@ NAMES: dict[str, Any] = {"app": APP, "service": "web"}
 
 
 def spec(image: str, **more: Any) -> ServiceSpec:
-    return ServiceSpec(image=image, **{"replicas": 2, **more})
+    return ServiceSpec(image=image, **{"replicas": 2, "rolls": True, **more})
 
 
 def came_up(revision: int = 1) -> DeployCompleted:
@@ -258,7 +258,7 @@ def test_steps_and_pulls_are_progress_and_being_ready_is_it_once() -> None:
     assert rollout(there).progressed_at == there.now
     there.tells(ContainerStarted, asked, engine_id="e")
     ready = there.now
-    there.now += 60
+    there.now += 5
     there.fail(asked, "a")
     again = there.ask("web", 1, 3)
     there.run(again)

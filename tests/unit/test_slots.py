@@ -24,7 +24,7 @@ from segue.events.deploy import (
 )
 from segue.events.node import Held, NodeCordoned, NodeLost
 from segue.events.scale import ScaleRequested
-from segue.spec import Dependency, Health, Restart, ServiceSpec
+from segue.spec import Dependency, Health, Restart, ServiceSpec, Update
 from segue.testing.shop import APP, Shop, accepted, joined, scope
 from segue_deployer.core import Deployer
 from segue_scheduler.core import Scheduler
@@ -218,7 +218,8 @@ def test_a_lost_node_does_not_hold_up_the_rollout_of_a_global_service(nodes: str
     shop = fleet(nodes)
     dead = nodes[-1]
     shop.tell(NodeLost(node=dead, silent_s=3))
-    shop.say(accepted(2, agent=ServiceSpec(image="a:2", mode="global")))
+    at_once = Update(monitor_s=0)
+    shop.say(accepted(2, agent=ServiceSpec(image="a:2", mode="global", rolls=True, update=at_once)))
     shop.up(*shop.settle())
     assert [event.slots for event in shop.all(DeployCompleted)] == [len(nodes), len(nodes) - 1]
 
@@ -226,7 +227,8 @@ def test_a_lost_node_does_not_hold_up_the_rollout_of_a_global_service(nodes: str
 def test_a_node_that_comes_back_gets_the_version_it_missed() -> None:
     shop = fleet("abcd")
     shop.tell(NodeLost(node="d", silent_s=3))
-    shop.say(accepted(2, agent=ServiceSpec(image="a:2", mode="global")))
+    at_once = Update(monitor_s=0)
+    shop.say(accepted(2, agent=ServiceSpec(image="a:2", mode="global", rolls=True, update=at_once)))
     shop.up(*shop.settle())
     shop.up(*shop.tell(joined("d")))
     digests = {slot.container.digest for slot in slots(shop) if slot.container}
@@ -265,7 +267,8 @@ def test_cordoning_a_node_takes_nothing_away_from_it() -> None:
 
 
 def test_a_rollout_waits_for_health_before_it_goes_on() -> None:
-    checked: Any = {"health": Health(test=["CMD", "true"]), "replicas": 4}
+    update = Update(order="stop-first", monitor_s=0)
+    checked: Any = {"health": Health(test=["CMD", "true"]), "replicas": 4, "update": update}
     shop = Shop(Deployer())
     shop.deploy(web=ServiceSpec(image="w:1", **checked))
     for number in range(1, 5):
@@ -306,9 +309,12 @@ def test_an_attempt_is_never_asked_for_twice() -> None:
 def test_scaling_one_service_is_not_the_cause_of_what_another_goes_on_with() -> None:
     shop = Shop(Deployer())
     shop.deploy(web=ServiceSpec(image="w:1", replicas=8), db=WEB)
-    shop.say(accepted(2, web=ServiceSpec(image="w:2", replicas=8), db=WEB))
+    update = Update(order="stop-first", monitor_s=0)
+    shop.say(
+        accepted(2, web=ServiceSpec(image="w:2", replicas=8, rolls=True, update=update), db=WEB)
+    )
     deployed = shop.log[-1].id
-    (first, second) = shop.settle()
+    (*_, first, second) = shop.settle()
     scaled = scale(shop, 2, "db")
     assert requests(scaled) == [("db", 2, 1)]
     assert shop.log[-1].cause == shop.log[-2].id, "the new slot is caused by its scale"

@@ -1,17 +1,28 @@
-"""Decide how an app's deploy or removal went: completed, failed, or still under way.
+"""Decide how an app's deploy or removal went: completed, failed, reverted, or still under way.
 
 A deploy fails when a slot has used up its restarts, fails five times in a row, has no node left
 that could ever run it, or when nothing came a step further for five minutes. What is left goes on
 by its restart policy all the same, and a deploy that comes up after it failed is completed after
-all.
+all. Services that roll out are judged by their rollouts instead. Where what fails is new since the
+app last came up, the deploy is reverted, unless its service wants otherwise: the next revision is
+what that one was.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from msgspec.structs import replace
 from segue.core import Decision
 from segue.envelope import Cause
-from segue.events.deploy import DeployCompleted, DeployFailed, RemovalCompleted
+from segue.events.deploy import (
+    DeployAccepted,
+    DeployCompleted,
+    DeployFailed,
+    DeployReverted,
+    RemovalCompleted,
+)
 from segue.picture import App, Container, Picture, Service
+from segue.picture.fold_rollout import config
+from segue.spec import AppSpec, digest
 
 from segue_deployer.tally import Kind, Tally
 
@@ -32,7 +43,8 @@ def decide(
         return
     if app.phase not in ("deploying", "failed"):
         return
-    blocked = any(tally.places("blocking") for tally in tallies.values())
+    rolls = any(service.rollout is not None for service in app.services.values())
+    blocked = rolls or any(tally.places("blocking") for tally in tallies.values())
     if not blocked and not any(tally.extra for tally in tallies.values()):
         slots = sum(tally.at_hand for tally in tallies.values())
         took = max(0.0, now - app.accepted_at)
@@ -45,10 +57,73 @@ def decide(
         if reason:
             blocking = list(_those(app, tallies, "blocking"))
             names = [name for name, _, _ in blocking[:BLOCKING_SHOWN]]
-            failed = DeployFailed(
-                app=app.name, revision=app.revision, reason=reason, blocking=names
+            to = going_back(app)
+            said: DeployFailed | DeployReverted
+            if to and any(_is_to_blame(app, service, to) for _, service, _ in blocking):
+                said = DeployReverted(
+                    app=app.name, revision=app.revision, to=to, reason=reason, blocking=names
+                )
+            else:
+                said = DeployFailed(
+                    app=app.name, revision=app.revision, reason=reason, blocking=names
+                )
+            yield Decision(said, _cause(app, blocking), key=str(app.revision))
+
+
+def revert(app: App) -> Iterator[Decision]:
+    """Give up a revision of which a rollout has failed, and say what is restored then."""
+    if app.phase not in ("deploying", "failed"):
+        return
+    if app.reverted is not None:
+        accepted = DeployAccepted(
+            app=app.name,
+            revision=app.revision + 1,
+            spec=restored(app, app.reverted.to),
+            restores=app.reverted.to,
+        )
+        yield Decision(accepted, app.reverted.cause)
+        return
+    to = going_back(app)
+    for service in app.services.values() if to else ():
+        verdict = service.rollout.verdict if service.rollout is not None else None
+        if verdict is not None and config(service).failure_action == "rollback":
+            blocking = [f"{service.name}.{number}" for number in verdict.slots[:BLOCKING_SHOWN]]
+            event = DeployReverted(
+                app=app.name,
+                revision=app.revision,
+                to=to,
+                reason=verdict.reason,
+                blocking=blocking,
             )
-            yield Decision(failed, _cause(app, blocking), key=str(app.revision))
+            yield Decision(event, verdict.cause, key=str(app.revision))
+            return
+
+
+def going_back(app: App) -> int:
+    """Name the revision that a deploy under way goes back to, or 0: then there is none.
+
+    What restores a revision is not reverted in turn, or it might go to and fro for ever.
+    """
+    last = max(app.completed, default=0)
+    return last if last != app.revision and not app.restores and last in app.specs else 0
+
+
+def restored(app: App, revision: int) -> AppSpec:
+    """Give what an app was, with as many slots as were last wanted of it."""
+    spec, slots = app.specs[revision], app.completed[revision]
+    services = {
+        name: one if one.is_global else replace(one, replicas=slots.get(name, one.replicas))
+        for name, one in spec.services.items()
+    }
+    return replace(spec, services=services)
+
+
+def _is_to_blame(app: App, service: Service, to: int) -> bool:
+    """Tell whether what holds up a deploy is new since the app last came up, and may be undone."""
+    before = app.specs[to]
+    if service.spec.update.failure_action != "rollback":
+        return False
+    return service.name not in before.services or digest(before, service.name) != service.digest
 
 
 def deadline(app: App) -> float | None:
@@ -60,8 +135,10 @@ Blocking = tuple[str, Service, Container | None]
 
 
 def _those(app: App, tallies: Mapping[str, Tally], kind: Kind) -> Iterator[Blocking]:
-    """Give the slots of a kind, with their names and what fills them."""
+    """Give the slots of a kind, with their names and what fills them, but where it rolls out."""
     for service in app.services.values():
+        if service.rollout is not None:
+            continue
         for _, number in tallies[service.name].places(kind):
             slot = service.slots.get(number)
             yield f"{service.name}.{number}", service, slot.container if slot else None
@@ -80,9 +157,12 @@ def _hopeless(picture: Picture, app: App, tallies: Mapping[str, Tally], now: flo
         code = looping.last_exit_code
         last = looping.last_reason + (f" with code {code}" if code is not None else "")
         return f"{name} ended {looping.streak} times in a row, the last time: {last}"
-    if now >= app.progressed_at + PROGRESS_DEADLINE_S:
+    blocking = list(_those(app, tallies, "blocking"))
+    stands = all(service.rollout is None for service in app.services.values())
+    if any(container is not None for *_, container in blocking):
+        stands = True  # Else what waits for a rollout is judged by that.
+    if stands and now >= app.progressed_at + PROGRESS_DEADLINE_S:
         minutes = PROGRESS_DEADLINE_S / 60
-        blocking = list(_those(app, tallies, "blocking"))
         return f"no progress for {minutes:.0f} minutes; waiting for {_waiting(blocking)}"
     return ""
 

@@ -10,7 +10,7 @@ from segue.core import MOST_DECISIONS, Core, Decision
 from segue.picture import App
 from segue.picture.indexed import EVERY_SLOT
 
-from segue_deployer import apps, doorkeeper, drains, plans, slots
+from segue_deployer import apps, doorkeeper, drains, plans, rollouts, slots
 from segue_deployer.moves import Budget
 from segue_deployer.tally import Tally
 
@@ -62,15 +62,21 @@ class Deployer(Core):
         if app is None:
             return []
         tallies = self._tally(app, touched)
-        of_slots = (
-            slots.decide(self.picture, app, service, tallies) for service in app.services.values()
+        services = app.services.values()
+        stages = (  # Each with what the one before has led to.
+            (rollouts.decide(self.picture, app, one, tallies, now) for one in services),
+            (apps.revert(app),),
+            (slots.decide(self.picture, app, one, tallies) for one in services),
+            (apps.decide(self.picture, app, tallies, now),),
         )
-        owed = list(islice(chain.from_iterable(of_slots), MOST_DECISIONS))
-        owed = owed or list(apps.decide(self.picture, app, tallies, now))
-        deadline = apps.deadline(app)
-        if not owed and deadline is not None:
-            self._look_at[name] = deadline
-        return owed
+        for stage in stages:
+            owed = list(islice(chain.from_iterable(stage), MOST_DECISIONS))
+            if owed:
+                return owed
+        times = [apps.deadline(app), *chain.from_iterable(rollouts.times(one) for one in services)]
+        if later := [at for at in times if at is not None and at > now]:
+            self._look_at[name] = min(later)
+        return []
 
     def _tally(self, app: App, touched: list[str]) -> dict[str, Tally]:
         """Look again at what the picture has marked, and at all of a removed app."""

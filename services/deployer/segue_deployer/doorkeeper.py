@@ -23,7 +23,7 @@ from segue.events.event import EventRejected
 from segue.events.scale import ScaleAccepted, ScaleRejected, ScaleRequested
 from segue.picture import Picture, Request
 
-from segue_deployer import nodes
+from segue_deployer import nodes, petitions
 
 REPLICAS_MOST = 100_000
 
@@ -110,4 +110,5 @@ _ANSWERS: dict[str, Callable[[Picture, Request], Event]] = {
     RemovalRequested.type: _removal,
     ScaleRequested.type: _scale,
     **{request.type: nodes.answer for request in nodes.REQUESTS},
+    **{request.type: petitions.answer for request in petitions.REQUESTS},
 }

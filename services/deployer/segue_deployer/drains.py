@@ -10,6 +10,7 @@ from segue.core import Decision
 from segue.events.node import Blocker, NodeDrained, NodeDrainHeld
 from segue.picture import Container, Node, Picture, Slot
 from segue.picture.state import Drain
+from segue.wants import spec_of
 
 from segue_deployer import moves
 from segue_deployer.moves import Budget
@@ -85,7 +86,7 @@ class _Sweep:
         if goes_anyway or app.name in self.undecided or self.node.phase == "lost":
             self.waits = True
         elif self.over:
-            if service.spec.local_volumes:
+            if spec_of(service, container).local_volumes:
                 self.left.append(container.name)
             else:
                 self.owed.append(moves.stop_first(service, container, self.drain.cause))

@@ -14,7 +14,7 @@ from segue.envelope import Cause
 from segue.picture import App, Container, Picture, Service, Slot
 from segue.placement import allows
 from segue.spec import Resources
-from segue.wants import current, ready
+from segue.wants import current, ready, spec_of
 
 from segue_deployer.restart import delay_s
 from segue_deployer.slots import request, retire, spare
@@ -56,18 +56,18 @@ class Budget:
 
 def can_start_first(service: Service, container: Container) -> bool:
     """Tell whether a slot's successor may begin while what fills it works."""
-    return ready(service, container) and not service.spec.strict
+    return ready(service, container) and not spec_of(service, container).strict
 
 
 def way(picture: Picture, app: App, service: Service, container: Container, budget: Budget) -> Way:
     """Say how what fills a slot can be moved now; it takes its share of the budget."""
-    spec = service.spec
+    spec = spec_of(service, container)
     if spec.local_volumes:
         return Way("held", f"the data of volume {', '.join(spec.local_volumes)} are on this node")
     if spec.is_job and container.phase != "assigned":
         return Way("held", "it is a job, which may come to its end")
     if not current(service, container):
-        return Way("held", "it waits to be replaced by what its app's newest revision wants")
+        return Way("held", "it waits to be replaced by what its slot is to run")
     works = ready(service, container)
     if works and not budget.left(app, service):
         return Way("held", "others of its service are not up")
@@ -83,9 +83,10 @@ def way(picture: Picture, app: App, service: Service, container: Container, budg
 
 def _has_place(picture: Picture, service: Service, container: Container) -> bool:
     """Tell whether a node has room, as far as can be said without choosing it."""
-    wants = service.spec.resources
+    spec = spec_of(service, container)
+    wants = spec.resources
     for node in picture.nodes.values():
-        if node.name == container.node or not node.usable or allows(service.spec, node):
+        if node.name == container.node or not node.usable or allows(spec, node):
             continue
         used = picture.used.get(node.name, _NOTHING)
         fits = (

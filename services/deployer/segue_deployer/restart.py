@@ -30,6 +30,22 @@ def restart_at(spec: ServiceSpec, slot: Slot, ended: Container, since: float) ->
     return ended.ended_at + delay_s(policy.delay_s, slot.streak, ended.cause.id)
 
 
+def tried_again_at(spec: ServiceSpec, slot: Slot, digest: str, since: float) -> float | None:
+    """Give when a container may begin that is to relieve one that works, or None for never.
+
+    One that failed before left the older one in its place, so no end of the slot's asks for it.
+    """
+    if not slot.streak or not slot.ended_at or slot.last_digest != digest:
+        return 0.0
+    policy = spec.restart
+    ends = sum(time >= since for time in slot.ended_at)
+    used_up = policy.max_attempts is not None and ends > policy.max_attempts
+    if policy.condition == "none" or used_up:
+        return None
+    seed = f"{digest} {slot.number} {slot.attempt}"
+    return slot.ended_at[-1] + delay_s(policy.delay_s, slot.streak, seed)
+
+
 def exhausted(spec: ServiceSpec, slot: Slot, ended: Container, since: float) -> bool:
     """Tell whether the policy's attempts are used up: Compose counts restarts, not starts."""
     policy = spec.restart

@@ -1,8 +1,8 @@
 """Decide what a service's slots are owed: a first container, another, a newer one, or their end.
 
-Everything follows from the picture. A slot that is wanted has one container that runs the
-service's current digest; one that is not wanted has none. Replacing is stop-first and keeps at
-least three quarters of the slots up.
+Everything follows from the picture. A slot that is wanted has one container that runs what the
+slot is to run: with a rollout, the old version until the slot was advanced. One that is not wanted
+has none. What nothing has come up of yet is replaced stop-first, a quarter of the slots at once.
 """
 
 import heapq
@@ -15,17 +15,13 @@ from segue.core import Decision
 from segue.envelope import Cause
 from segue.events.container import NOWHERE, ContainerRequested, ContainerRetired
 from segue.picture import App, Container, Picture, Service, Slot
-from segue.wants import current, ready
+from segue.picture.ending import revivable
+from segue.picture.fold_rollout import config
+from segue.wants import current, ready, version
 
-from segue_deployer.restart import restart_at
-from segue_deployer.tally import (
-    RetireReason,
-    Tally,
-    begins_anew,
-    ended_as_told,
-    over,
-    unneeded,
-)
+from segue_deployer.restart import restart_at, tried_again_at
+from segue_deployer.settling import RetireReason, unneeded
+from segue_deployer.tally import Tally, begins_anew, ended_as_told, over
 
 AT_ONCE = 0.25
 
@@ -39,26 +35,72 @@ def decide(
         yield from _leave(picture, app, service, service.slots[number])
     gate, budget = None, 0
     due = [tally.places("owing")]
-    if tally.places("gated") or tally.places("outdated"):
-        gate = _gate(app, service, tallies)
+    if tally.places("gated") or tally.places("outdated") or tally.places("turned"):
+        gate = gate_of(app, service, tallies)
     if gate is not None:
-        budget = spare(tally)
-        due += [tally.places("gated"), tally.places("outdated")[:budget]]
+        budget = spare(tally) if service.rollout is None else room(service, tally)
+        due += [tally.places("gated"), tally.places("turned"), tally.places("outdated")[:budget]]
     for (pinned, number), _ in itertools.groupby(heapq.merge(*due)):
         slot = service.slots.get(number) or Slot(number=number)
+        gone: set[int] = set()
         for unwanted, reason, cause in unneeded(picture, service, slot):
+            gone.add(unwanted.attempt)
             yield retire(service, unwanted, reason, cause)
         container = slot.container
-        if container is not None and not over(picture, service, container):
-            if not current(service, container) and not container.retired:
-                works = ready(service, container)
-                if not works or budget > 0:
-                    budget -= works
-                    yield retire(service, container, "replaced", service.cause or app.cause)
+        if container is None or over(picture, service, container):
+            decision = _next(picture, app, service, slot, pinned, gate)
+        elif container.retired or container.attempt in gone or current(service, container):
             continue
-        decision = _next(picture, app, service, slot, pinned, gate)
+        else:
+            decision = _replace(picture, app, service, slot, gate, budget)
+            if decision is not None and isinstance(decision.event, ContainerRetired):
+                budget -= ready(service, container)
         if decision is not None:
             yield decision
+
+
+def _replace(  # noqa: PLR0917 — all six are what the decision is made from, of six types.
+    picture: Picture, app: App, service: Service, slot: Slot, gate: Cause | None, budget: int
+) -> Decision | None:
+    """Replace what is not what its slot is to run: at once if it does not work."""
+    container, rollout = slot.container, service.rollout
+    assert container is not None, "it is there"
+    works = ready(service, container)
+    if works and rollout is not None:
+        if gate is None or slot.number not in rollout.advanced:
+            return None
+        if rollout.order == "start-first":
+            return _relieve(picture, app, service, slot)
+    if works and budget <= 0:
+        return None
+    return retire(service, container, "replaced", service.cause or app.cause)
+
+
+def _relieve(picture: Picture, app: App, service: Service, slot: Slot) -> Decision | None:
+    """Ask for the newer version of what works: that is retired once the newer works, too."""
+    old, rollout = slot.container, service.rollout
+    assert old is not None, "it works"
+    assert rollout is not None, "it is what replaces it"
+    at = tried_again_at(service.spec, slot, service.digest, app.accepted_at)
+    if at is None:
+        return None
+    return request(
+        picture,
+        app,
+        service,
+        slot,
+        rollout.cause,
+        not_before=at,
+        moves=old.attempt,
+        pinned=slot.pinned or None,
+    )
+
+
+def room(service: Service, tally: Tally) -> int:
+    """Tell how many more that work may be stopped by a rollout; what it gave up counts no more."""
+    assert service.rollout is not None, "it rolls out"
+    at_once = config(service).at_once(tally.at_hand)
+    return at_once - max(0, tally.missing - len(service.rollout.skipped))
 
 
 def spare(tally: Tally) -> int:
@@ -95,13 +137,16 @@ def _next(  # noqa: PLR0917 — all six are what the decision is made from, of s
     elif ended_as_told(old) or _runs_already(picture, app.name, service, slot):
         cause = old.cause
     else:
-        due = restart_at(service.spec, slot, old, app.accepted_at)
+        due = restart_at(version(service, slot.number).spec, slot, old, app.accepted_at)
         if due is None:
             return None
         cause, at = old.cause, due
         if old.ended_at < app.accepted_at:
             cause = service.cause or app.cause
     fixed: dict[str, Any] = {"not_before": at, "pinned": pinned or None}
+    works_on = revivable(picture, slot)
+    if works_on is not None and service.rollout is not None:
+        fixed["moves"] = works_on.attempt  # Of another version: its successor's node is lost.
     if there := _runs_already(picture, app.name, service, slot):
         fixed["attempt"], fixed["target"] = there
     return request(picture, app, service, slot, cause, **fixed)
@@ -110,16 +155,16 @@ def _next(  # noqa: PLR0917 — all six are what the decision is made from, of s
 def request(
     picture: Picture, app: App, service: Service, slot: Slot, cause: Cause, **more: Any
 ) -> Decision:
-    """Ask for a slot's next container, as its service is to be now."""
-    old = slot.container
+    """Ask for a slot's next container, as the slot is to be now."""
+    old, wanted = slot.container, version(service, slot.number)
     attempt = more.pop("attempt", 1 + picture.greatest_attempt(app.name, service.name, slot))
     event = ContainerRequested(
         app=app.name,
         service=service.name,
         slot=slot.number,
         attempt=attempt,
-        revision=service.revision,
-        digest=service.digest,
+        revision=wanted.revision,
+        digest=wanted.digest,
         previous=(old.node or old.previous or None) if old else None,
         **more,
     )
@@ -140,7 +185,8 @@ def _runs_already(
     if len(newest) != 1:
         return None  # None, or two that cannot both go on.
     held = there[newest[0]]
-    return (greatest, newest[0]) if held.running and held.digest == service.digest else None
+    wanted = version(service, slot.number).digest
+    return (greatest, newest[0]) if held.running and held.digest == wanted else None
 
 
 def _newer(old: Container, app: App, service: Service) -> Cause:
@@ -162,7 +208,7 @@ def retire(service: Service, container: Container, reason: RetireReason, cause: 
     return Decision(event, cause, key=str(container.attempt))
 
 
-def _gate(app: App, service: Service, tallies: Mapping[str, Tally]) -> Cause | None:
+def gate_of(app: App, service: Service, tallies: Mapping[str, Tally]) -> Cause | None:
     """Give the event that lets the service's containers begin, or None while they must wait."""
     gate, opened_at = service.cause or app.cause, app.changed_at
     for name, dependency in service.spec.depends_on.items():
@@ -171,6 +217,8 @@ def _gate(app: App, service: Service, tallies: Mapping[str, Tally]) -> Cause | N
             if dependency.required:
                 return None
             continue
+        if _comes_first(service, other):
+            return None
         tally = tallies[name]
         opened = tally.opened(other, dependency.condition)
         if opened is None:
@@ -180,3 +228,10 @@ def _gate(app: App, service: Service, tallies: Mapping[str, Tally]) -> Cause | N
         if opened[0] >= opened_at:
             opened_at, gate = opened
     return gate
+
+
+def _comes_first(service: Service, other: Service) -> bool:
+    """Tell whether a service that is new waits for the new version of what it depends on."""
+    if service.rollout is not None or other.rollout is None:
+        return False
+    return service.revision > other.rollout.old.revision

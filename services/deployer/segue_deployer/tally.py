@@ -11,19 +11,23 @@ from typing import Literal
 import msgspec
 from segue.envelope import Cause
 from segue.picture import UP, App, Container, Picture, Service, Slot
-from segue.picture.ending import revivable
-from segue.wants import at_hand, current, ready, wanted_slots
+from segue.wants import at_hand, current, digest_of, ready, serves, spec_of, version, wanted_slots
 
 from segue_deployer.restart import restart_at
+from segue_deployer.settling import unneeded, works
 
 LOOP_FAILURES = 5
 Place = tuple[str, int]  # The node that a slot is pinned to and its number: the slots' order.
-RetireReason = Literal["scaled", "replaced", "removed", "superseded", "unhealthy", "moved"]
 Kind = Literal[
     "unwanted",  # A container is to go, whatever else is.
     "owing",  # Something is owed now.
     "gated",  # A container is owed once the service may begin.
     "outdated",  # A working container is to be replaced once the others can spare it.
+    "turned",  # A working container is to be replaced now: its slot was advanced.
+    "first",  # Its slot is to be advanced before others: there is nothing to lose.
+    "rest",  # Its slot is still to be advanced.
+    "advancing",  # Its slot was advanced and is not yet as it is to be.
+    "relief",  # The new version works, and the old one that it relieves does so still.
     "blocking",  # It is not yet as the revision wants it …
     "used_up",  # … and its restarts are used up …
     "looping",  # … or it fails again and again.
@@ -90,11 +94,15 @@ class Tally:
         if number not in self._at_hand:
             return Look(place, extra=extra, running=len(there))
         container = slot.container
-        works = container is not None and ready(service, container) and not container.retired
+        missing = container is None or not works(picture, service, container)
         return Look(
             place,
-            (*_owed(picture, app, service, slot), *_blocks(picture, app, service, slot)),
-            missing=container is None or not works or picture.is_gone(container),
+            (
+                *_owed(picture, app, service, slot),
+                *_rolls(picture, service, slot),
+                *_blocks(picture, app, service, slot),
+            ),
+            missing=missing,
             extra=extra,
             running=len(there),
         )
@@ -125,19 +133,71 @@ def _owed(picture: Picture, app: App, service: Service, slot: Slot) -> Iterator[
     owing = any(unneeded(picture, service, slot))
     if container is not None and not over(picture, service, container):
         if not current(service, container) and not container.retired:
-            if ready(service, container):
-                yield "outdated"
-            else:
+            if not ready(service, container):
                 owing = True
+            elif service.rollout is None:
+                yield "outdated"
+            elif container.slot in service.rollout.advanced:
+                yield "turned"
     elif container is None or begins_anew(service, container):
         yield "gated"
     elif not container.ended or ended_as_told(container):
         owing = True
     else:
-        restarts = restart_at(service.spec, slot, container, app.accepted_at) is not None
+        spec = version(service, slot.number).spec
+        restarts = restart_at(spec, slot, container, app.accepted_at) is not None
         owing = owing or restarts
     if owing:
         yield "owing"
+
+
+def _rolls(picture: Picture, service: Service, slot: Slot) -> Iterator[Kind]:
+    """Say how far a slot is on its way from one version to another."""
+    rollout, container = service.rollout, slot.container
+    if rollout is None:
+        return
+    if container is not None and not works(picture, service, container):
+        container = None
+    if slot.number not in rollout.advanced:
+        if rollout.old.digest == service.digest:
+            yield from _goes_back(service, slot, container)
+        elif container is None or not current(service, container) or _drained(picture, container):
+            yield "first"
+        else:
+            yield "rest"
+    elif (
+        container is None
+        or not current(service, container)
+        or not serves(picture, service, container)
+    ):
+        if slot.number not in rollout.skipped:
+            yield "advancing"
+    elif relieved(picture, service, slot):
+        yield "relief"
+
+
+def _goes_back(service: Service, slot: Slot, works: Container | None) -> Iterator[Kind]:
+    """Say it of a slot that is to run what came up before: only what works is replaced in steps."""
+    if works is not None and not current(service, works):
+        yield "rest"
+    elif (
+        works is None and service.rollout is not None and slot.number not in service.rollout.skipped
+    ):
+        yield "advancing"
+
+
+def _drained(picture: Picture, container: Container) -> bool:
+    node = picture.nodes.get(container.node)
+    return node is not None and node.drain is not None
+
+
+def relieved(picture: Picture, service: Service, slot: Slot) -> list[Container]:
+    """Give the containers of other versions that what fills a slot is to relieve."""
+    return [
+        one
+        for one in slot.leaving.values()
+        if one.digest != service.digest and not one.retired and not picture.is_gone(one)
+    ]
 
 
 def _blocks(picture: Picture, app: App, service: Service, slot: Slot) -> Iterator[Kind]:
@@ -151,7 +211,8 @@ def _blocks(picture: Picture, app: App, service: Service, slot: Slot) -> Iterato
     if container is None:
         return
     failed = container.phase == "failed" and not container.retired
-    if failed and restart_at(service.spec, slot, container, app.accepted_at) is None:
+    spec = version(service, slot.number).spec
+    if failed and restart_at(spec, slot, container, app.accepted_at) is None:
         yield "used_up"
     ends = sum(time >= app.accepted_at for time in slot.ended_at)
     if slot.streak >= LOOP_FAILURES and ends >= LOOP_FAILURES:
@@ -162,49 +223,9 @@ def _settled(picture: Picture, service: Service, container: Container) -> bool:
     """Tell whether a slot's container is what the revision wants and does what it should."""
     if not current(service, container):
         return False
-    if container.phase == "finished" and service.spec.restart.condition != "any":
+    if container.phase == "finished" and spec_of(service, container).restart.condition != "any":
         return True  # It ended well and its policy wants no other.
     return ready(service, container) and (container.ended or not picture.is_gone(container))
-
-
-def unneeded(
-    picture: Picture, service: Service, slot: Slot
-) -> Iterator[tuple[Container, RetireReason, Cause]]:
-    """Settle a slot with two containers: it is being moved, or its node came back too late."""
-    now = slot.container
-    if now is None or now.retired or not (slot.leaving or now.target):
-        return  # Once it has ended, an older one that still runs goes on.
-    old = slot.moving
-    if now.refused and current(service, now) and _optional(picture, slot, now):
-        yield now, "superseded", now.cause
-        return
-    back = revivable(picture, slot)
-    if back is not None and back is not old and not now.ended:
-        original = service.spec.on_return == "keep_original"
-        if now.phase == "requested" or (original and ready(service, back)):
-            unwanted = now if back.digest == service.digest else back
-            yield unwanted, "superseded", picture.nodes[back.node].cause
-            return
-        if original and current(service, back) and back.phase != "unhealthy":
-            return  # It may yet become ready.
-    works = ready(service, now)
-    for container in slot.leaving.values():
-        if container.retired or picture.is_gone(container):
-            continue
-        if container is not old and works:
-            yield container, "superseded", now.cause
-        elif container is old and (works or old.phase == "unhealthy"):
-            yield container, "moved", now.cause if works else old.cause
-
-
-def _optional(picture: Picture, slot: Slot, now: Container) -> bool:
-    """Tell whether a move that no node takes can as well be given up."""
-    if now.phase != "requested":
-        return False
-    if slot.moving is None:
-        return bool(now.target)
-    node = picture.nodes.get(slot.moving.node)
-    return node is None or node.drain is None
 
 
 def over(picture: Picture, service: Service, container: Container) -> bool:
@@ -216,7 +237,7 @@ def over(picture: Picture, service: Service, container: Container) -> bool:
 
 def begins_anew(service: Service, old: Container) -> bool:
     """Tell whether what follows a container is no restart of it: it has to wait for the gate."""
-    return old.digest != service.digest or old.phase == "stopped"
+    return old.digest != digest_of(service, old.slot) or old.phase == "stopped"
 
 
 def ended_as_told(old: Container) -> bool:
@@ -233,7 +254,7 @@ def _opener(service: Service, slot: Slot | None, condition: str) -> Container | 
 
 
 def _opens(service: Service, container: Container, condition: str) -> bool:
-    if container.digest != service.digest:
+    if container.digest != digest_of(service, container.slot):
         return False
     if condition == "completed":
         return container.phase == "finished"

@@ -32,6 +32,9 @@ class Manner(msgspec.Struct):
     start_fails: float = 0.0
     start_dies: float = 0.0  # The container ends within a second of its start.
     late: float = 0.0  # A start gets no answer in time and works all the same.
+    crashes: frozenset[str] = frozenset()  # Images whose containers end within a second …
+    sickens: frozenset[str] = frozenset()  # … or never become healthy …
+    unknown: frozenset[str] = frozenset()  # … or that no registry has.
     cpu_millicores: int = 8_000
     memory_bytes: int = 16 << 30
 
@@ -123,6 +126,16 @@ class SimulatedEngine:
         pulled_s = 0.0
         if effect.runs.image not in self.images:
             pulled_s = self._draw(self.manner.pull_s)
+        if effect.runs.image in self.manner.unknown:
+            unknown = news.StartFailed(
+                identity=effect.identity,
+                step="image",
+                kind="missing",
+                message="manifest unknown",
+                final=True,
+            )
+            self.at(wait_s, self._tell, unknown)
+            return
         if self.dice.random() < self.manner.start_fails:
             failed = news.StartFailed(
                 identity=effect.identity, step="create", kind="invalid", message="simulated"
@@ -241,10 +254,13 @@ class SimulatedEngine:
     def _go_on(self, effect: Start, identity: Identity) -> None:
         if effect.runs.is_job:
             self.at(self._draw((0.5, 3.0)), self.end, identity, 0)
-        elif self.dice.random() < self.manner.start_dies:
+        elif (
+            self.dice.random() < self.manner.start_dies or effect.runs.image in self.manner.crashes
+        ):
             self.at(self._draw((0.0, 1.0)), self.end, identity, 1)
         elif effect.runs.health is not None:
-            self.at(self._draw(self.manner.healthy_s), self.judge, identity, "healthy")
+            health = "unhealthy" if effect.runs.image in self.manner.sickens else "healthy"
+            self.at(self._draw(self.manner.healthy_s), self.judge, identity, health)
 
     def judge(self, identity: Identity, health: str) -> None:
         """Let a container's health check come to an answer."""

@@ -28,6 +28,9 @@ class Yard:
         self.listed = False  # `there` is complete since the engine was last reached.
         self.starting: dict[Identity, None] = {}
         self.stopping: dict[Identity, None] = {}
+        self.doubtful: dict[
+            Identity, int
+        ] = {}  # Starts without an answer, and since which listing.
         self.examining: dict[Identity, None] = {}
         self.started: dict[Identity, news.StartDone] = {}
         self.failed: dict[Identity, news.StartFailed] = {}
@@ -145,7 +148,11 @@ class Yard:
         self.there, self.listed, self.untidy = listed, True, True
         self.leftovers = dict.fromkeys(inventory.volumes_of, False)
         self.leftovers |= dict.fromkeys(inventory.networks_of, True)
-        self._listing, self._list_at = False, now + LIST_EVERY_S
+        for identity in [one for one, since in self.doubtful.items() if since < self._listings]:
+            del self.doubtful[identity]
+            self._start_over(identity)
+        self._listing = False
+        self._list_at = now if self.doubtful else now + LIST_EVERY_S
         if self.condition.state == "away":
             self.condition = news.Condition("well")
 
@@ -158,6 +165,10 @@ class Yard:
                 died, health = self.died.get(identity), self._health.pop(identity, None)
                 found = _judged(said.found, health) if health else said.found
                 self.there[identity] = _ended(found, died) if died else found
+            case news.StartFailed(kind="timeout"):
+                self.doubtful[identity] = self._listings  # It may have started all the same.
+                self.again_at[identity] = now + AGAIN_AFTER_S
+                self.list_now()
             case news.StartFailed():
                 self._start_over(identity)
                 if said.passing:
@@ -175,6 +186,7 @@ class Yard:
                 self.again_at[identity] = now + AGAIN_AFTER_S
 
     def _start_over(self, identity: Identity) -> None:
+        self.doubtful.pop(identity, None)
         self.starting.pop(identity, None)
         self.giving_up.pop(identity, None)
 

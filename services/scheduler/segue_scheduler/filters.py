@@ -33,10 +33,16 @@ class Ask(msgspec.Struct):
         """
         of = self.container
         in_way = bool(self.ports or self.spec.placement.max_per_node)
-        moved = bool(self.slot.moving or of.target)
+        moved = bool(leaves(self.container, self.slot) or of.target)
         alone = self.slot.number if moved or (self.slot.leaving and in_way) else 0
         data = tuple(sorted(self.data.items()))
         return (of.app, of.service, of.digest, of.revision, of.pinned, self.slot.home, alone, data)
+
+
+def leaves(container: Container, slot: Slot) -> Container | None:
+    """Find the container whose node the slot is to leave: one that only gets newer may stay."""
+    old = slot.moving
+    return old if old is not None and old.digest == container.digest else None
 
 
 def asked(picture: Picture, container: Container, spec: ServiceSpec, slot: Slot) -> Ask:
@@ -88,7 +94,7 @@ def _pinned(_: Picture, ask: Ask, node: Node) -> str:
 
 
 def _moved(_: Picture, ask: Ask, node: Node) -> str:
-    old, target = ask.slot.moving, ask.container.target
+    old, target = leaves(ask.container, ask.slot), ask.container.target
     if old is not None and old.node == node.name:
         return "the slot is to leave the node"
     if target and target != node.name:

@@ -78,8 +78,7 @@ def make(
         network_mode=section.get("network_mode"),
         labels=deploy.get("labels", {}),
         **_ours(section.get("x-segue", {})),
-        update=_update(deploy.get("update_config", {}), "rollback"),
-        rollback=_update(deploy.get("rollback_config", {}), "continue"),
+        **_versions(deploy, section.get("x-segue", {})),
         container=container(section),
         extensions={
             key: value
@@ -110,8 +109,19 @@ def _ours(given: dict[str, Any]) -> dict[str, Any]:
         "min_available_percent": int(least.removesuffix("%")) if share else 0,
         "on_return": given.get("on_return", "keep_newest"),
         "drain_s": _seconds(given, "drain", 10.0),
-        "strategy": _strategy(given.get("rollout", {})),
         **{name: _probe(asked) for name, asked in given.get("probe", {}).items()},
+    }
+
+
+def _versions(deploy: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+    """Give how one version follows another, where anything is said of it."""
+    if not ("update_config" in deploy or "rollback_config" in deploy or "rollout" in ours):
+        return {}
+    return {
+        "rolls": True,
+        "update": _update(deploy.get("update_config", {}), "rollback"),
+        "rollback": _update(deploy.get("rollback_config", {}), "continue"),
+        "strategy": _strategy(ours.get("rollout", {})),
     }
 
 

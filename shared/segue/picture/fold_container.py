@@ -54,6 +54,9 @@ def requested(picture: Indexed, record: Record, event: ContainerRequested) -> No
         requested_at=record.time,
         requested_seq=record.sequence,
     )
+    old = slot.container
+    if old is not None and old.attempt == made.moves and old.digest == made.digest:
+        fold_rollout.note_loss(picture, record, old)
     _fill(picture, slot, made)
     if slot.pinned != made.pinned:
         slot.pinned = made.pinned
@@ -200,6 +203,7 @@ def unhealthy(picture: Indexed, record: Record, event: ContainerUnhealthy) -> No
     if container is not None and slot is not None:
         if _trusted(container.healthy_at, record.time):
             slot.streak = 0
+        fold_rollout.note_loss(picture, record, container)
         container.streak, container.message, container.healthy_at = event.streak, event.output, 0.0
         container.probe = event.probe
 
@@ -293,6 +297,7 @@ def retired(picture: Indexed, record: Record, event: ContainerRetired) -> None:
     if event.node != (container.node or NOWHERE):
         picture.touch(event.app, event.service, event.slot)
         return
+    fold_rollout.note_loss(picture, record, container)
     container.retired, container.retired_at = event.reason, record.time
     container.grace_s, container.cause = event.grace_s, record.as_cause()
     picture.touch(event.app, event.service, event.slot)

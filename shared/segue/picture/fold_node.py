@@ -123,6 +123,8 @@ def _phase(phase: str, *after: str) -> Callable[[Indexed, Record, NodeEvent], No
             return
         if phase == "lost":
             node.lost_seq = record.sequence
+            for container in picture.on_node.get(node.name, {}).values():
+                fold_rollout.note_loss(picture, record, container)
         _judge(picture, record, node, phase)
 
     return fold

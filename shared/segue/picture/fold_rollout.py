@@ -46,13 +46,16 @@ def opened(  # noqa: PLR0917 — what was and what is to be, of six types.
 ) -> Rollout | None:
     """Give the rollout that leads a service to the version that a deploy wants of it, if any.
 
-    There is none where nothing has come up yet, or nothing works that would have to be kept.
+    There is none where nothing has come up yet, or nothing works that would have to be kept, or
+    nothing is said of how the service's versions follow each other.
     """
     before = service.rollout
     if before is not None and service.digest == mark and service.wanted:
         return _begun_again(before, app, record)
     old = before.old if before is not None else _last(app, service)
     if old is None or not service.wanted or service.digest == mark:
+        return None
+    if not (spec.rolls or old.spec.rolls or app.restores):
         return None
     if spec.is_job or old.spec.is_job or spec.is_global != old.spec.is_global:
         return None
@@ -144,7 +147,7 @@ def held(picture: Indexed, record: Record, event: RolloutHeld) -> None:
     """Note why it does not go on."""
     rollout = _rollout(picture, record, event)
     if rollout is not None:
-        rollout.held = event.reason
+        rollout.held, rollout.progressed_at = event.reason, record.time
 
 
 def stalled(picture: Indexed, record: Record, event: RolloutStalled) -> None:
@@ -230,7 +233,7 @@ def _of_new(picture: Indexed, container: Container) -> tuple[Service, Rollout] |
 def note_ready(picture: Indexed, record: Record, container: Container) -> None:
     """Note when a container does its work, and what that means for its service's rollout."""
     spec = picture.spec(container)
-    if spec is None or spec.is_job or (spec.is_checked and container.phase != "healthy"):
+    if spec is None or spec.is_job or (spec.checked and container.phase != "healthy"):
         return
     container.ready_at = container.ready_at or record.time
     found = _of_new(picture, container)
@@ -250,6 +253,17 @@ def note_pull(picture: Indexed, record: Record, container: Container) -> None:
         found[1].progressed_at = max(found[1].progressed_at, record.time)
 
 
+def note_loss(picture: Indexed, record: Record, container: Container) -> None:
+    """Count the time anew in which what worked for long has to come back."""
+    found = _of_new(picture, container)
+    if found is not None and _is_trusted(found[0], container, record.time):
+        found[1].progressed_at = record.time
+
+
+def _is_trusted(service: Service, container: Container, now: float) -> bool:
+    return container.ready_at > 0 and now - container.ready_at >= config(service).monitor_s
+
+
 def note_end(
     picture: Indexed,
     record: Record,
@@ -261,7 +275,8 @@ def note_end(
     if found is None or container.retired:
         return
     service, rollout = found
-    if container.ready_at and record.time - container.ready_at >= config(service).monitor_s:
+    if _is_trusted(service, container, record.time):
+        rollout.progressed_at = record.time
         return
     failure = Failure(
         slot=container.slot,
@@ -291,6 +306,6 @@ FOLDS: dict[str, Callable[[Indexed, Record, Any], None]] = {
     RolloutCompleted.type: completed,
     RolloutPaused.type: _answer(_pause),
     RolloutResumed.type: _answer(_resume, every_slot=True),
-    RolloutPromoted.type: _answer(_promote),
+    RolloutPromoted.type: _answer(_promote, every_slot=True),
     DeployReverted.type: reverted,
 }

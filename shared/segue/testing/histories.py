@@ -30,6 +30,13 @@ from segue.events.node import (
     NodeUncordonRequested,
 )
 from segue.events.rebalance import RebalanceRequested
+from segue.events.rollout import (
+    RollbackRequested,
+    RolloutAbortRequested,
+    RolloutPauseRequested,
+    RolloutPromoteRequested,
+    RolloutResumeRequested,
+)
 from segue.events.scale import ScaleRequested
 from segue.testing.fleet import BEAT_S, Fleet, Host
 
@@ -42,7 +49,15 @@ _CHECK = {"test": ["CMD", "true"]}
 SPECS: tuple[dict[str, Any], ...] = (
     {"web": {"image": "w:1", "deploy": {"replicas": 3} | _SMALL}},
     {"web": {"image": "w:2", "deploy": {"replicas": 2} | _SMALL, "healthcheck": _CHECK}},
-    {"web": {"image": "w:1", "deploy": {"replicas": 4} | _SMALL}, "side": {"image": "s:1"}},
+    {
+        "web": {
+            "image": "w:1",
+            "deploy": {"replicas": 4, "update_config": {"parallelism": 2, "monitor": "1s"}}
+            | _SMALL,
+            "x-segue": {"rollout": {"strategy": "canary", "promote": "manual"}},
+        },
+        "side": {"image": "s:1"},
+    },
     {
         "agent": {"image": "a:1", "deploy": {"mode": "global"}},
         "db": {"image": "d", "volumes": ["data:/data"]},
@@ -64,6 +79,14 @@ SPECS: tuple[dict[str, Any], ...] = (
         },
     },
     {"web": {"image": "w:4", "deploy": {"replicas": 2} | _SMALL, "ports": []}},
+    {
+        "web": {
+            "image": "w:5",
+            "deploy": {"replicas": 3} | _SMALL,
+            "healthcheck": _CHECK,
+            "x-segue": {"rollout": {"strategy": "blue_green"}},
+        },
+    },
 )
 _FACTS: tuple[tuple[type[NodeContainerEvent], dict[str, Any]], ...] = (
     (ContainerStarted, {"engine_id": "x"}),
@@ -226,6 +249,19 @@ def _rebalance(fleet: Fleet, _: int, __: int) -> None:
     fleet.say(RebalanceRequested())
 
 
+def _steer(fleet: Fleet, first: int, second: int) -> None:
+    """Let a person say something of a rollout, whether there is one or not."""
+    app = APPS[first % 2]
+    told = (
+        RolloutPauseRequested(app=app),
+        RolloutResumeRequested(app=app),
+        RolloutPromoteRequested(app=app, service="web"),
+        RolloutAbortRequested(app=app),
+        RollbackRequested(app=app, revision=first // 2),
+    )
+    fleet.say(told[second % len(told)])
+
+
 def _lie(fleet: Fleet, first: int, second: int) -> None:
     """Let a node say what is not so, of containers that it has, had, or never knew."""
     kind, more = _FACTS[first % len(_FACTS)]
@@ -277,6 +313,7 @@ _ACTS: dict[str, Callable[[Fleet, int, int], None]] = {
     "node": _about_node,
     "drain": _drain,
     "rebalance": _rebalance,
+    "steer": _steer,
     "lie": _lie,
     "repeat": _repeat,
     "blind": _blind,

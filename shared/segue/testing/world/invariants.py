@@ -194,8 +194,11 @@ def no_node_is_overcommitted(checker: LogChecker, record: Record) -> str:
     if not isinstance(record.event, ContainerAssigned):
         return ""
     name = record.event.node
-    used, facts = checker.picture.used.get(name), checker.picture.nodes[name].facts
-    if used is None or used.cpu_millicores <= facts.cpu_millicores:
+    used, node = checker.picture.used.get(name), checker.picture.nodes.get(name)
+    if used is None or node is None:
+        return ""  # It was forgotten while the assignment was on its way.
+    facts = node.facts
+    if used.cpu_millicores <= facts.cpu_millicores:
         return ""
     return f"{name} has {facts.cpu_millicores} millicores, {used.cpu_millicores} are reserved"
 
