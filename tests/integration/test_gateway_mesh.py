@@ -75,9 +75,17 @@ async def hosts(tmp_path: pathlib.Path) -> AsyncIterator[Hosts]:
         await one.stop()
 
 
-def asks(*numbers: int, http: bool = True) -> Table:
+def asks(*numbers: int, http: bool = True, draining: int = 0) -> Table:
     there = [
-        Endpoint(slot=n, attempt=1, node="b", address=MESH, port=MESH_PORT, local=False)
+        Endpoint(
+            slot=n,
+            attempt=1,
+            node="b",
+            address=MESH,
+            port=MESH_PORT,
+            local=False,
+            draining=n == draining,
+        )
         for n in numbers
     ]
     route = Route(
@@ -139,6 +147,10 @@ async def test_a_container_that_comes_to_another_host_is_led_to_without_a_reload
             await a.apply(asks(1, 2, http=http))
             with anyio.fail_after(60):
                 while len(tally.answers) < 2:
+                    await anyio.sleep(0.01)
+            await a.apply(asks(1, 2, http=http, draining=1))
+            with anyio.fail_after(60):
+                while (await a.in_flight()).get(("shop/web", "1-1")):
                     await anyio.sleep(0.01)
             await a.apply(asks(2, http=http))
             await b.apply(has(2))

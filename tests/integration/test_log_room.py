@@ -87,6 +87,8 @@ async def test_far_more_than_fits_goes_through_a_small_log_and_decisions_go_on(b
     async with running(bus) as pumps:
         with anyio.fail_after(120):
             await ask(bus, "before")
+            while not all(pump.machine.term for pump in pumps.values()):
+                await anyio.sleep(0.05)
             terms = {name: pump.machine.term for name, pump in pumps.items()}
             for number in range(4):
                 await fill(bus, 40, start=40 * number)  # 0.8 of the log at a time.

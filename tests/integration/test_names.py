@@ -171,6 +171,21 @@ def test_other_apps_names_do_not_exist_here(host: Bridged, shop: str) -> None:
     assert RCODE[blog.header.rcode] == "NOERROR"
 
 
+def test_many_who_ask_at_once_are_all_answered(host: Bridged, shop: str) -> None:
+    gateway, many = host.gateways["shop_default"], 200
+
+    def flood() -> int:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+            line.settimeout(20)
+            for number in range(many):
+                question = DNSRecord.question("web.shop.segue.internal")
+                question.header.id = number
+                line.sendto(question.pack(), (gateway, 53))
+            return len({DNSRecord.parse(line.recv(512)).header.id for _ in range(many)})
+
+    assert host.network.inside(1, flood) == many
+
+
 def test_names_of_the_world_are_asked_of_the_hosts_resolvers_and_never_of_ourselves(
     host: Bridged, shop: str, beyond: Beyond
 ) -> None:

@@ -125,11 +125,14 @@ class Names:
             seat.left.set()
 
     async def _hear_udp(self, seat: Seat, udp: UDPSocket, tasks: TaskGroup) -> None:
+        sending = anyio.Lock()  # One at a time may write to a socket.
+
         async def reply(request: bytes, asker: tuple[str, int]) -> None:
             answer = await self._answer(request, seat, udp=True)
             if answer is not None:
                 try:
-                    await udp.sendto(answer, *asker)
+                    async with sending:
+                        await udp.sendto(answer, *asker)
                 except _GONE:
                     return  # The asker is gone, or its bridge; it asks again or not at all.
 
