@@ -18,7 +18,7 @@ check: lint types imports
 # Everything; CI runs this and nothing else.
 test: check
     {{ run }} pytest -q -n auto -m "not hosts" tests/integration tests/e2e
-    {{ run }} pytest -q -m hosts tests/integration tests/e2e/test_join.py
+    {{ run }} pytest -q -m hosts tests/integration
 
 # Many hosts, a bus of three, and what is judged by the clock: one at a time, alone on the machine.
 hosts:

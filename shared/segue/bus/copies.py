@@ -15,8 +15,13 @@ from typing import Any
 
 import msgspec
 
-from segue.bus.connection import Connection
-from segue.bus.errors import BusRefusedError, BusTimeoutError, BusUnreachableError
+from segue.bus.connection import Connection, Reply
+from segue.bus.errors import (
+    BusRefusedError,
+    BusTimeoutError,
+    BusUnreachableError,
+    NobodyAnswersError,
+)
 from segue.bus.jetstream import (
     EVENTS,
     NAME_IN_USE,
@@ -37,6 +42,7 @@ _SILENCE_S = 20.0
 _BEGIN_S = 60.0  # The server looks at every message before it answers.
 _END_S = 600.0  # It unpacks everything before it answers.
 _TRIES = 5
+_AGAIN_S = 0.25
 _NO_ADDRESS = ""
 
 
@@ -154,12 +160,22 @@ async def put_back(
     body = {"config": config, "state": copy.state}
     ready = await _begin(connection, stream, body)
     for piece in pieces:
-        reply = await connection.query(ready.deliver_subject, piece, timeout_s=_SILENCE_S)
+        reply = await _hand_over(connection, ready.deliver_subject, piece)
         if reply.data:
             words = reply.data.decode("utf-8", "replace")
             raise BusRefusedError(f"the bus does not take the copy: {words}")
     last = await connection.query(ready.deliver_subject, timeout_s=_END_S)
     return read_answer(last, StreamInfo, f"the bus cannot make {stream} from the copy")
+
+
+async def _hand_over(connection: Connection, subject: str, piece: bytes) -> Reply:
+    """Give a piece; the server that takes them is heard of at the others a moment later."""
+    for _ in range(_TRIES):
+        try:
+            return await connection.query(subject, piece, timeout_s=_SILENCE_S)
+        except NobodyAnswersError:
+            await asyncio.sleep(_AGAIN_S)
+    return await connection.query(subject, piece, timeout_s=_SILENCE_S)
 
 
 async def _begin(connection: Connection, stream: str, body: dict[str, Any]) -> _Ready:
