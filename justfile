@@ -86,7 +86,7 @@ rounds seed="1":
 chaos time="3m" seed="1":
     SEGUE_CHAOS={{ time }} SEGUE_SEED={{ seed }} {{ run }} pytest -q -s tests/e2e/test_chaos.py
 
-# Lose hosts of three that run 60 containers, twenty times.
+# Lose hosts of three that run 60 containers, ten times.
 host-loss rounds="10":
     SEGUE_ROUNDS={{ rounds }} {{ run }} pytest -q -s tests/e2e/test_host_loss.py
 
