@@ -20,11 +20,12 @@ from segue.events.container import (
 )
 from segue.events.deploy import DeployAccepted, RemovalAccepted
 from segue.events.node import NodeRecovered, NodeUncordonRequested
+from segue.events.rollout import RolloutPromoteRequested, RolloutResumeRequested
 from segue.events.scale import ScaleAccepted
 from segue.picture import Picture
 from segue.picture.indexed import Key
 from segue.testing.fleet import Fleet
-from segue.testing.histories import CPU_MILLICORES, JOB, KINDS, Act, happen, hosts
+from segue.testing.histories import APPS, CPU_MILLICORES, JOB, KINDS, Act, happen, hosts
 from segue.testing.shop import plain
 from segue_deployer.core import Deployer
 from segue_health_monitor.core import HealthMonitor
@@ -72,7 +73,10 @@ def recovered(acts: list[Act], dead: str = "") -> Fleet:
             made.say(NodeUncordonRequested(node=name))
             made.say(NodeRecovered(node=name))
     made.calm(100)
-    for _ in range(2):
+    for _ in range(3):
+        for app in APPS:
+            made.say(RolloutResumeRequested(app=app))
+            made.say(RolloutPromoteRequested(app=app))
         for host in made.hosts.values():
             for key in [key for key in host.held if key[1] == JOB]:
                 host.ended[key] = 0
