@@ -88,8 +88,7 @@ def serves(picture: Picture, service: Service, container: Container) -> bool:
     if not ready(service, container):
         return False
     spec = spec_of(service, container)
-    reached = bool(spec.ports or spec.expose)
-    if not reached or is_prepared(service, container) or picture.gateway(container.node) is None:
+    if not spec.routed or is_prepared(service, container) or picture.gateway(container.node) is None:
         return True
     return container.routed_at > 0
 
