@@ -88,7 +88,11 @@ def serves(picture: Picture, service: Service, container: Container) -> bool:
     if not ready(service, container):
         return False
     spec = spec_of(service, container)
-    if not spec.routed or is_prepared(service, container) or picture.gateway(container.node) is None:
+    if (
+        not spec.routed
+        or is_prepared(service, container)
+        or picture.gateway(container.node) is None
+    ):
         return True
     return container.routed_at > 0
 

@@ -34,8 +34,8 @@ def test_what_gateways_lead_to_relieves_once_they_do(more: dict[str, Any]) -> No
         assert said(step(there), ContainerRetired) == []
     newer = service(there).slots[1].container
     assert newer is not None
-    where = {"app": "shop", "service": "web", "slot": 1, "node": newer.node}
-    there.say(EndpointReady(**where, attempt=newer.attempt))
+    told = EndpointReady(app="shop", service="web", slot=1, node=newer.node, attempt=newer.attempt)
+    there.say(told)
     finish(there)
     assert images(there) == ["1 w:2"]
 

@@ -9,20 +9,16 @@ import importlib.metadata
 import os
 import pathlib
 import sys
-import time
 import uuid
 
 import anyio
 import anyio.abc
 import msgspec
-import structlog
 from segue import asks
 from segue.beats import GATEWAY_BEATS, GatewayBeat
-from segue.bus import Bus, BusError, BusTimeoutError, NobodyAnswersError
-from segue.envelope import encode
+from segue.bus import Bus, BusError
 from segue.events.gateway import GatewayJoined
-from segue.ids import derived
-from segue.shell import command
+from segue.shell import command, per_node
 from segue.shell.patience import patiently
 from segue.shell.pump import Pump
 
@@ -34,12 +30,6 @@ from segue_gateway.hands import Adapter, Hands
 from segue_gateway.proxy import Proxy
 from segue_gateway.responder import Names
 from segue_gateway.walls import Openings, Walls
-
-PING_TIMEOUT_S, LEAVE_TIMEOUT_S = 2.0, 2.0
-
-
-class NameTakenError(BusError):
-    """A gateway is at work under this node's name already."""
 
 
 class Host:
@@ -116,8 +106,8 @@ class Host:
         finally:
             if not arguments.keep:
                 with anyio.CancelScope(shield=True):
-                    with anyio.move_on_after(LEAVE_TIMEOUT_S):
-                        await _leave(bus, core, pump)
+                    with anyio.move_on_after(per_node.LEAVE_TIMEOUT_S):
+                        await _leave(core, pump)
                     await hands.proxy.stop()
 
 
@@ -126,31 +116,15 @@ def _ping(node: str) -> str:
 
 
 async def _refuse_second(bus: Bus, node: str) -> None:
-    try:
-        answer = await bus.ask(_ping(node), timeout_s=PING_TIMEOUT_S)
-    except NobodyAnswersError:
-        return
-    except BusTimeoutError:
-        structlog.get_logger("segue").warning("an older gateway of this node hangs; it is replaced")
-        return
-    session = msgspec.json.decode(answer, type=asks.Here).session
-    raise NameTakenError(
-        f"a gateway is at work on node {node} already (session {session[:8]}): "
-        "stop it, or give this one another name with --node"
-    )
+    await per_node.refuse_second(bus, _ping(node), "gateway", node)
 
 
-async def _leave(bus: Bus, core: Gateway, pump: Pump) -> None:
+async def _leave(core: Gateway, pump: Pump) -> None:
     known = core.picture.gateways.get(core.me.node)
     if known is None or known.left or known.facts.session != core.me.session:
         return
-    left = encode(
-        says.left(core.me.node),
-        id=derived("left", core.me.session),
-        source=f"/segue/gateway/{core.me.node}",
-        time=pump.machine.log_time(time.monotonic()),
-    )
-    await bus.append([left], core.fence(), timeout_s=LEAVE_TIMEOUT_S)
+    left, source = says.left(core.me.node), f"/segue/gateway/{core.me.node}"
+    await per_node.say_left(pump, left, source, core.me.session, core.fence())
 
 
 def main() -> None:

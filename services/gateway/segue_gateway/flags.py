@@ -13,11 +13,12 @@ import subprocess
 import urllib.parse
 
 from segue.bus import settings
-from segue.ids import is_token, token
-from segue.shell import command
+from segue.shell import command, per_node
 
 from segue_gateway.render import Setting
 from segue_gateway.vips import POOL
+
+OWN = "segue/gateway"
 
 DEFAULT_BUS_PORT = 4222
 
@@ -25,7 +26,7 @@ DEFAULT_BUS_PORT = 4222
 def flags() -> argparse.ArgumentParser:
     """Make the flags."""
     made = command.parser("gateway", "Leads to the containers of services, on one host.")
-    made.add_argument("--node", type=_node, default=token(socket.gethostname()), metavar="NAME")
+    per_node.node_flag(made)
     made.add_argument(
         "--address",
         metavar="ADDRESS",
@@ -60,31 +61,17 @@ def flags() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--runtime",
-        default=_folder("/run/segue/gateway", "XDG_RUNTIME_DIR", "/tmp"),  # noqa: S108 — last resort.
+        default=per_node.folder("/run/segue/gateway", "XDG_RUNTIME_DIR", "/tmp", OWN),  # noqa: S108 — last resort.
         metavar="DIR",
         help="a folder in memory: the proxy's files and sockets (default: %(default)s)",
     )
     made.add_argument(
         "--state",
-        default=_folder("/var/lib/segue/gateway", "XDG_STATE_HOME", "~/.local/state"),
+        default=per_node.folder("/var/lib/segue/gateway", "XDG_STATE_HOME", "~/.local/state", OWN),
         metavar="DIR",
         help="a folder on disk: what was done last (default: %(default)s)",
     )
     return made
-
-
-def _node(text: str) -> str:
-    if not is_token(text):
-        raise argparse.ArgumentTypeError(f"{text!r}: at most 63 of a-z, 0-9, - and _ are allowed")
-    return text
-
-
-def _folder(of_root: str, variable: str, otherwise: str) -> str:
-    """Give the folder that suits whoever runs this."""
-    if os.geteuid() == 0:
-        return of_root
-    base = os.environ.get(variable) or otherwise
-    return str(pathlib.Path(base).expanduser() / "segue" / "gateway")
 
 
 def setting(arguments: argparse.Namespace, folder: pathlib.Path) -> Setting:

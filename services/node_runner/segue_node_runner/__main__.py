@@ -4,21 +4,16 @@ import argparse
 import importlib.metadata
 import os
 import pathlib
-import socket
 import sys
-import time
 import uuid
 
 import anyio
 import msgspec
-import structlog
 from segue import asks
 from segue.beats import NODE_BEAT_EVERY_S, NodeBeat
-from segue.bus import Bus, BusError, BusTimeoutError, NobodyAnswersError
-from segue.envelope import encode
+from segue.bus import Bus, BusError
 from segue.events.node import NodeLeft
-from segue.ids import derived, is_token, token
-from segue.shell import command
+from segue.shell import command, per_node
 from segue.shell.patience import patiently
 from segue.shell.pump import Pump
 
@@ -34,13 +29,7 @@ from segue_node_runner.memory import Memory
 from segue_node_runner.policy import Policy
 from segue_node_runner.sdk import Limits
 
-PING_TIMEOUT_S = 2.0
-LEAVE_TIMEOUT_S = 2.0
 REMEMBER_EVERY_S = 5.0
-
-
-class NameTakenError(BusError):
-    """A runner is at work under this node's name already."""
 
 
 async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
@@ -50,7 +39,9 @@ async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
     memory = Memory(pathlib.Path(arguments.state) / node, head.cluster)
     head = await patiently(bus, lambda: bus.head(memory.kept))
     memory.check(head, await patiently(bus, lambda: bus.at(memory.last)))
-    await patiently(bus, lambda: _refuse_second(bus, node))
+    await patiently(
+        bus, lambda: per_node.refuse_second(bus, asks.subject(node, "ping"), "runner", node)
+    )
     engine = Engine(
         arguments.docker,
         runtime=pathlib.Path(arguments.runtime) / head.cluster / node,
@@ -77,8 +68,8 @@ async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
     finally:
         engine.calls.close()
         _keep(memory, pump)
-        with anyio.move_on_after(LEAVE_TIMEOUT_S, shield=True):
-            await _leave(bus, core, pump)
+        with anyio.move_on_after(per_node.LEAVE_TIMEOUT_S, shield=True):
+            await _leave(core, pump)
 
 
 async def _fetch(bus: Bus, digest: str) -> bytes:
@@ -90,21 +81,6 @@ async def _fetch(bus: Bus, digest: str) -> bytes:
     if content is None:
         raise EngineError("invalid", f"the bus has no file {digest}: deploy the app again")
     return content
-
-
-async def _refuse_second(bus: Bus, node: str) -> None:
-    try:
-        answer = await bus.ask(asks.subject(node, "ping"), timeout_s=PING_TIMEOUT_S)
-    except NobodyAnswersError:
-        return
-    except BusTimeoutError:
-        structlog.get_logger("segue").warning("an older runner of this node hangs; it is replaced")
-        return
-    session = msgspec.json.decode(answer, type=asks.Here).session
-    raise NameTakenError(
-        f"a runner is at work on node {node} already (session {session[:8]}): "
-        "stop it, or give this one another name with --node"
-    )
 
 
 async def _beat(bus: Bus, node: str, session: str) -> None:
@@ -125,17 +101,12 @@ def _keep(memory: Memory, pump: Pump) -> None:
     memory.keep(machine.read_to, machine.core.picture.state.sequence, machine.mark)
 
 
-async def _leave(bus: Bus, core: NodeRunner, pump: Pump) -> None:
+async def _leave(core: NodeRunner, pump: Pump) -> None:
     me = core.picture.nodes.get(core.node)
     if me is None or me.facts.session != core.session or me.phase == "lost":
         return
-    left = encode(
-        NodeLeft(node=core.node),
-        id=derived("left", core.session),
-        source=f"/segue/node_runner/{core.node}",
-        time=pump.machine.log_time(time.monotonic()),
-    )
-    await bus.append([left], core.fence(), timeout_s=LEAVE_TIMEOUT_S)
+    left, source = NodeLeft(node=core.node), f"/segue/node_runner/{core.node}"
+    await per_node.say_left(pump, left, source, core.session, core.fence())
 
 
 def _label(text: str) -> tuple[str, str]:
@@ -143,20 +114,6 @@ def _label(text: str) -> tuple[str, str]:
     if not key or not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
     return key, value
-
-
-def _node(text: str) -> str:
-    if not is_token(text):
-        raise argparse.ArgumentTypeError(f"{text!r}: at most 63 of a-z, 0-9, - and _ are allowed")
-    return text
-
-
-def _folder(of_root: str, variable: str, otherwise: str) -> str:
-    """Give the folder that suits whoever runs this."""
-    if os.geteuid() == 0:
-        return of_root
-    base = os.environ.get(variable) or otherwise
-    return str(pathlib.Path(base).expanduser() / "segue")
 
 
 def _policy(path: str) -> Policy:
@@ -168,7 +125,7 @@ def _policy(path: str) -> Policy:
 
 def _flags() -> argparse.ArgumentParser:
     flags = command.parser("node_runner", "Makes one host's Docker engine follow the events.")
-    flags.add_argument("--node", type=_node, default=token(socket.gethostname()), metavar="NAME")
+    per_node.node_flag(flags)
     flags.add_argument(
         "--docker",
         default=os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock",
@@ -213,13 +170,13 @@ def _flags() -> argparse.ArgumentParser:
 def _folders(flags: argparse.ArgumentParser) -> None:
     flags.add_argument(
         "--runtime",
-        default=_folder("/run/segue", "XDG_RUNTIME_DIR", "/tmp"),  # noqa: S108 — a last resort.
+        default=per_node.folder("/run/segue", "XDG_RUNTIME_DIR", "/tmp"),  # noqa: S108 — a last resort.
         metavar="DIR",
         help="a folder in memory, for secrets (default: %(default)s)",
     )
     flags.add_argument(
         "--state",
-        default=_folder("/var/lib/segue/node", "XDG_STATE_HOME", "~/.local/state"),
+        default=per_node.folder("/var/lib/segue/node", "XDG_STATE_HOME", "~/.local/state"),
         metavar="DIR",
         help="a folder on disk: how far the log was read (default: %(default)s)",
     )
