@@ -30,11 +30,12 @@ from segue.events.service import ServiceFlapping, ServiceSteady
 from segue.picture import Picture
 from segue.picture.fold_node import IMAGES_KEPT
 from segue.picture.picture import SHAPE
-from segue.spec import Resources, ServiceSpec
+from segue.spec import AppSpec, Resources, ServiceSpec, digest
 from segue.testing.shop import APP, GIB, Shop, accepted, joined, plain, scope
 from segue_deployer.core import Deployer
 
 WEB = ServiceSpec(image="w", resources=Resources(cpu_millicores=500, memory_bytes=GIB))
+TWO = AppSpec(services={"web": ServiceSpec(image="w:2", resources=WEB.resources)})
 JOINED = joined("a")
 SUSPECTED, LOST = NodeSuspected(node="a", silent_s=2), NodeLost(node="a", silent_s=3)
 RETURNED, LEFT = NodeReturned(node="a", silent_s=2), NodeLeft(node="a")
@@ -221,6 +222,21 @@ def test_a_promise_is_taken_back_as_it_was_given_whatever_was_deployed_since() -
     made.say(accepted(3, web=ServiceSpec(image="v", resources=double)))
     made.tells(ContainerStopped, made.container("web"))
     assert made.picture.used["a"] == Resources()
+
+
+def test_a_promise_of_something_unknown_is_no_other_after_a_restart() -> None:
+    """An assignment may stand in the log before the revision that says what it reserves."""
+    made = log()
+    made.assign(
+        ContainerRequested(
+            app=APP, service="web", slot=1, attempt=1, revision=2, digest=digest(TWO, "web")
+        )
+    )
+    made.say(accepted(2, web=TWO.services["web"]))
+    again = Picture()
+    again.restore(made.picture.snapshot())
+    assert plain(again) == plain(made.picture)
+    assert "a" not in again.used
 
 
 # Snapshots.

@@ -30,6 +30,7 @@ from segue.events.scale import ScaleAccepted
 from segue.picture.state import Rollout, Service
 from segue.spec import Health, Restart, ServiceSpec, Update
 from segue.testing.shop import APP, Shop, accepted
+from segue_deployer.core import Deployer
 
 NAMES: dict[str, Any] = {"app": APP, "service": "web"}
 
@@ -352,3 +353,12 @@ def test_a_rollback_waits_for_the_deployer() -> None:
     there.say(RollbackRequested(app=APP))
     (request,) = there.picture.state.requests.values()
     assert request.type == "rollback.requested"
+
+
+@pytest.mark.parametrize("to", [0, 1, 7])
+def test_what_never_came_up_is_not_restored_whatever_anybody_says(to: int) -> None:
+    made = Shop(Deployer())
+    made.say(accepted(1, web=spec("w:1")))
+    made.say(DeployReverted(app=APP, revision=1, to=to, reason="nonsense", blocking=[]))
+    assert made.picture.apps[APP].reverted is None
+    assert not any(isinstance(event, DeployAccepted) for event in made.settle())

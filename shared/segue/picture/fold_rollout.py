@@ -212,9 +212,11 @@ def _promote(record: Record, rollout: Rollout) -> None:
 
 
 def reverted(picture: Indexed, record: Record, event: DeployReverted) -> None:
-    """Want the next revision to restore an older one."""
+    """Want the next revision to restore an older one; one that never came up cannot be."""
     app = picture.apps.get(event.app)
-    if app is not None and app.revision == event.revision:
+    if app is None or app.revision != event.revision:
+        return
+    if event.to in app.completed and event.to in app.specs:
         app.reverted, app.reason = Reversion(event.to, record.as_cause()), event.reason
         picture.touch(event.app, "")
 

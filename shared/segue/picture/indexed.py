@@ -31,7 +31,6 @@ class Indexed:
         self.pending: dict[Key, Container] = {}  # Requested, not retired, without a node.
         self.on_node: dict[str, dict[Key, Container]] = {}  # Assigned and not ended.
         self.used: dict[str, Resources] = {}  # Reserved on each node by `on_node`.
-        self._held: dict[Key, Resources] = {}  # Reserved for each container of `on_node`.
         self.touched: dict[tuple[str, str], set[int]] = {}  # Slots to look at again, by service.
         self.draining: dict[str, None] = {}  # Nodes that are to be empty.
         self.touched_nodes: set[str] = set()  # Nodes of which anything has changed.
@@ -173,24 +172,33 @@ class Indexed:
         self.touched.setdefault((app, service), set()).add(slot)
 
     def occupy(self, container: Container) -> None:
-        """Count a container on its node."""
-        on_node = self.on_node.setdefault(container.node, {})
-        if container.key not in on_node:
-            on_node[container.key] = container
-            spec = self.spec(container)
-            self._held[container.key] = spec.resources if spec is not None else Resources()
-            self._reserve(container.node, self._held[container.key], 1)
-            self.touched_nodes.add(container.node)
+        """Count a container on its node, with what its service asks for now.
+
+        Who assigns it counts it before its word is in the log: what is true then counts.
+        """
+        if container.key in self.on_node.get(container.node, {}):
+            self._reserve(container.node, container.held, -1)
+        spec = self.spec(container)
+        container.held = spec.resources if spec is not None else None
+        self._count(container)
+
+    def _count(self, container: Container) -> None:
+        self.on_node.setdefault(container.node, {})[container.key] = container
+        self._reserve(container.node, container.held, 1)
+        self.touched_nodes.add(container.node)
 
     def vacate(self, container: Container) -> None:
         """Stop counting a container on its node; room appeared."""
         if self.on_node.get(container.node, {}).pop(container.key, None) is not None:
             # What was counted, not what its service has asked for since.
-            self._reserve(container.node, self._held.pop(container.key), -1)
+            self._reserve(container.node, container.held, -1)
+            container.held = None
             self.nodes_changed = True
             self.touched_nodes.add(container.node)
 
-    def _reserve(self, node: str, held: Resources, sign: int) -> None:
+    def _reserve(self, node: str, held: Resources | None, sign: int) -> None:
+        if held is None:
+            return
         used = self.used.get(node, Resources())
         self.used[node] = Resources(
             cpu_millicores=used.cpu_millicores + sign * held.cpu_millicores,

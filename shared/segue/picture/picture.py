@@ -78,7 +78,7 @@ class Picture(Indexed):
         self.state = _decoded(data, _STATE)
         self.state.mark = ""
         self.pending, self.on_node, self.used, self.touched = {}, {}, {}, {}
-        self._held, self.touched_nodes = {}, set()
+        self.touched_nodes = set()
         self.draining = {name: None for name, node in self.nodes.items() if node.drain is not None}
         self.nodes_changed = True
         for app in self.state.apps.values():
@@ -94,7 +94,7 @@ class Picture(Indexed):
         if container.phase in ENDED:
             return
         if container.node:
-            self.occupy(container)
+            self._count(container)
         elif not container.retired:
             self.pending[container.key] = container
 

@@ -14,7 +14,7 @@ from segue.events.gateway import GatewayJoined
 from segue.events.node import Blocker, Held, NodeJoined
 from segue.events.rebalance import Move
 from segue.events.rollout import Order, Strategy
-from segue.spec import AppSpec, ServiceSpec
+from segue.spec import AppSpec, Resources, ServiceSpec
 
 Phase = Literal[
     "requested", "assigned", "started", "healthy", "unhealthy", "failed", "finished", "stopped"
@@ -50,6 +50,7 @@ class Container(msgspec.Struct, omit_defaults=True):
     previous: str = ""
     moves: int = 0  # The attempt that it is to relieve.
     target: str = ""  # The node that a plan moves it to.
+    held: Resources | None = None  # Reserved on its node, whatever its service asks for since.
     not_before: float = 0.0
     retired: str = ""  # Why it is to go; empty while it is wanted.
     retired_at: float = 0.0
