@@ -1,6 +1,7 @@
 """Virtual addresses stand on a real host's `lo`, beside those of others, over restarts."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import anyio.from_thread
 import pytest
 from anyio.from_thread import BlockingPortal
 from segue.testing.network import Network
+from segue_gateway import limits
 from segue_gateway.addresses import LABEL, Addresses
 from segue_gateway.table import Route, Table
 
@@ -115,3 +117,20 @@ def test_without_the_right_to_it_a_gateway_says_what_it_cannot_do(loopback: Loop
     assert addresses.startswith("addresses: services have no virtual addresses: `ip` says: ")
     assert walls.startswith("walls: apps are not kept apart: `nft` says: ")
     assert loopback.addresses() == set()
+
+
+def test_a_second_gateway_on_a_host_leaves_addresses_and_walls_to_the_first(
+    loopback: Loopback,
+) -> None:
+    held, said = loopback.network.inside(HOST, limits.claim)
+    assert (held is not None, said) == (True, [])
+    assert held is not None
+    with held:
+        second, [words] = loopback.network.inside(HOST, limits.claim)
+        assert second is None
+        assert (
+            f"another gateway has this host's addresses and walls, process {os.getpid()}" in words
+        )
+    third, said = loopback.network.inside(HOST, limits.claim)
+    assert third is not None, "it is free again once its holder is gone"
+    third.close()

@@ -53,7 +53,16 @@ class Home:
 
     def up(self) -> str:
         """Start everything, detached."""
-        engine = ("--docker", self.engine.url, "--node", NODE, "--label", "disk=ssd")
+        # A gateway would set up addresses and walls where the tests run.
+        engine = [
+            "--no-gateway",
+            "--docker",
+            self.engine.url,
+            "--node",
+            NODE,
+            "--label",
+            "disk=ssd",
+        ]
         return self.run("up", "--detach", *engine)
 
     def running(self) -> dict[str, str]:

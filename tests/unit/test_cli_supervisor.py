@@ -3,7 +3,9 @@
 import sys
 from pathlib import Path
 
-from segue_cli.supervisor import Program
+import anyio
+from segue.shell.command import UNABLE
+from segue_cli.supervisor import Program, Supervisor
 
 FAILS = [sys.executable, "-c", "raise ValueError('no luck')"]
 
@@ -22,3 +24,16 @@ async def test_what_a_program_complained_of_stands_until_its_next_run_says_somet
         log.write('{"level": "info", "message": "starts"}\n')
     assert program.complaint() == ""
     await program.stop()
+
+
+async def test_a_program_that_cannot_run_on_this_host_is_not_started_again(tmp_path: Path) -> None:
+    said = '{"level": "error", "message": "stops", "why": "there is no proxy"}'
+    command = [sys.executable, "-c", f"print({said!r}); raise SystemExit({UNABLE})"]
+    program = Program("it", command, {}, tmp_path / "log")
+    notes: list[str] = []
+    supervisor = Supervisor(tmp_path / "children", lambda _, text: notes.append(text))
+    with anyio.fail_after(60):
+        await supervisor.keep(program)
+    assert notes[1:] == ["cannot run on this host"]
+    assert program.unable == "there is no proxy"
+    assert program.restarts == 0

@@ -92,6 +92,7 @@ def test_without_certificates_nothing_leads_to_other_nodes() -> None:
     text = render(table(here(1), there(2)), Setting(folder="/run"))
     assert list(text.servers["shop.web:80"]) == ["1-1"]
     assert "mesh" not in text.whole
+    assert text.inbound == {}, "no file has a map of them, so none can be told"
     assert ":443" not in text.whole, "there is no certificate for it"
 
 

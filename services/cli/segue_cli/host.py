@@ -4,23 +4,28 @@ Begins with the bus, ends with it. The services need nothing of this: each is a 
 that would run as well without. What it stops is the control plane; containers go on.
 """
 
+import hashlib
 import importlib.util
 import os
+import shlex
+import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
 import anyio.abc
 from segue.bus import Bus, BusError, BusUnreachableError, Settings, connect, settings
 from segue.envelope import Record
+from segue.events.gateway import GatewayJoined
+from segue.shell import per_node
 
 from segue_cli import embedded
 from segue_cli.connect import host, quiet
 from segue_cli.datadir import DataDir
 from segue_cli.errors import FailedError, InvalidError
-from segue_cli.plane import FENCER, LEADING, NODE_RUNNER, Plane
+from segue_cli.plane import FENCER, GATEWAY, LEADING, NODE_RUNNER, Plane
 from segue_cli.reading import sight
 from segue_cli.supervisor import Program, Supervisor
 
@@ -29,6 +34,9 @@ UNABLE = (
     "this is not root, so the fencer may not kill containers: services with `singleton: true` are "
     "not taken here; run it as root, or with the capability CAP_KILL"
 )
+UNSERVED = "published ports and host names are not served on this host"
+GATEWAY_FLAGS = "SEGUE_GATEWAY_FLAGS"  # More flags for the gateway, as in a node's node.env.
+GATEWAY_WITHIN_S = 5.0  # How long the node runner waits, so that what it starts has names.
 BUS_WITHIN_S = 20.0
 HELD_TRIES = 6
 
@@ -43,11 +51,13 @@ class Wanted:
     nats: str | None = None  # An existing bus; None, and no context: one of its own.
     context: str | None = None
     port: int | None = None
+    gateway: bool = True  # On the node, if there is one.
 
     @property
     def services(self) -> list[str]:
         """Name the services, in the order of their start."""
-        return [*LEADING, *([FENCER, NODE_RUNNER] if self.node else [])]
+        gateway = [GATEWAY] * self.gateway
+        return [*LEADING, *([FENCER, *gateway, NODE_RUNNER] if self.node else [])]
 
     @property
     def embeds(self) -> bool:
@@ -62,6 +72,10 @@ class Watcher:
 
     def note(self, text: str) -> None:
         """Hear of something that a person may want to know."""
+
+    def warn(self, text: str) -> None:
+        """Hear of something that a person has to know."""
+        self.note(text)
 
     def show(self, record: Record) -> None:
         """Hear of an event of the log."""
@@ -86,6 +100,9 @@ class Host:
     async def run(self) -> None:
         """Take the data directory, start everything, keep it running."""
         quiet()
+        if self.wanted.node and self.wanted.gateway and (why := _no_gateway(self.wanted)):
+            self.watcher.warn(f"no gateway: {why}; {UNSERVED}")
+            self.wanted = replace(self.wanted, gateway=False)
         _check_packages(self.wanted.services)
         held = await _hold(self.place)
         began = anyio.current_time()
@@ -116,6 +133,8 @@ class Host:
                 watching.start_soon(self.watcher.watch, self)
                 tasks.start_soon(self.supervisor.rotate_logs)
                 for name in self.wanted.services:
+                    if name == NODE_RUNNER and self.wanted.gateway:
+                        await plane.until_gateway(GATEWAY_WITHIN_S)
                     tasks.start_soon(self.supervisor.keep, self._service(name))
                 await plane.until_ready(self.wanted.services)
                 self.watcher.ready(self, anyio.current_time() - began)
@@ -124,9 +143,16 @@ class Host:
     async def _follow(self, plane: Plane) -> None:
         """Follow the log; whoever only looks must stop nobody when it cannot."""
         try:
-            await plane.follow(self.watcher.show)
+            await plane.follow(self._show)
         except BusError as error:
             self.watcher.note(f"the log is not followed any longer: {error}")
+
+    def _show(self, record: Record) -> None:
+        self.watcher.show(record)
+        said = record.event
+        if isinstance(said, GatewayJoined) and said.node == self.wanted.node:
+            for words in said.limits:
+                self.watcher.warn(f"gateway: {words}")
 
     async def _start_bus(self, tasks: anyio.abc.TaskGroup) -> Settings:
         if not self.wanted.embeds:
@@ -163,7 +189,18 @@ class Host:
         command = [sys.executable, "-m", f"segue_{name}"]
         if name == NODE_RUNNER and self.wanted.node:
             command += ["--node", self.wanted.node, *self.wanted.node_arguments]
-        return Program(name, command, self._env(), self.place.log(name))
+        if name == GATEWAY and self.wanted.node:
+            command += ["--node", self.wanted.node, *self._gateway_arguments()]
+        # A gateway that is killed leaves its proxy at work, for the next one to take over.
+        orphaned = signal.SIGKILL if name == GATEWAY else signal.SIGTERM
+        return Program(name, command, self._env(), self.place.log(name), orphaned=orphaned)
+
+    def _gateway_arguments(self) -> list[str]:
+        """Give the gateway folders of its own: another `segue up` here may have the same node."""
+        base = per_node.folder("/run/segue", "XDG_RUNTIME_DIR", f"/tmp/{os.geteuid()}")  # noqa: S108 — last resort.
+        mark = hashlib.sha256(bytes(self.place.path)).hexdigest()[:8]
+        folders = ["--state", str(self.place.path / GATEWAY), "--runtime", f"{base}/up-{mark}"]
+        return [*folders, *shlex.split(os.environ.get(GATEWAY_FLAGS, ""))]
 
     def _env(self) -> dict[str, str]:
         """Give what services find in their environment: which bus, and nothing of another."""
@@ -180,6 +217,12 @@ class Host:
         return env
 
     def _note(self, program: Program, text: str) -> None:
+        if program.unable and self.plane is not None:
+            self.plane.give_up_gateway(program.unable)
+            self.watcher.warn(
+                f"no gateway: {program.unable}; {UNSERVED} (--no-gateway: say nothing)"
+            )
+            return
         if program.pid and program.starts == 1:
             return
         complaint = "" if program.pid else program.complaint()
@@ -218,6 +261,17 @@ def may_kill() -> bool:
         if name == "CapEff":
             return bool(int(value, 16) >> CAP_KILL & 1)
     return False
+
+
+def _no_gateway(wanted: Wanted) -> str:
+    """Say why there can be no gateway, if that is known before it is tried."""
+    if importlib.util.find_spec(f"segue_{GATEWAY}") is None:
+        return "the package segue-gateway is not installed here: install it"
+    words = wanted.node_arguments
+    engine = words[words.index("--docker") + 1] if "--docker" in words else ""
+    if engine and not engine.startswith("unix://"):
+        return f"the engine at {engine} is not on this host: run segue-gateway where it is"
+    return ""
 
 
 def _check_packages(services: Sequence[str]) -> None:

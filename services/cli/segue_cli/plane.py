@@ -10,6 +10,7 @@ import anyio
 import msgspec
 from segue.bus import Bus, BusError
 from segue.envelope import Record
+from segue.events.gateway import GatewayJoined
 from segue.events.node import NodeJoined
 from segue.picture import Picture
 from segue.shell.commands import Beat
@@ -20,6 +21,7 @@ from segue_cli.asking import records
 LEADING = ("deployer", "scheduler", "health_monitor")
 NODE_RUNNER = "node_runner"
 FENCER = "fencer"
+GATEWAY = "gateway"
 LED_FOR_S = 2.0  # A leader that has not beaten for that long is not shown as one.
 ASKED_EVERY_S = 2.0
 
@@ -33,6 +35,8 @@ class Plane:
         self.sequences: dict[str, int] = {}  # How far each has read.
         self.picture: Picture | None = None
         self.joined = node is None
+        self.gateway: GatewayJoined | None = None  # As it has described itself since.
+        self.no_gateway = ""  # Why there is none and will be none.
         self.last = after
         self._heard: set[str] = set()
         self._news = anyio.Event()
@@ -40,7 +44,26 @@ class Plane:
     def missing(self, wanted: Sequence[str]) -> list[str]:
         """Name what has not come up yet."""
         missing = [name for name in wanted if name in LEADING and name not in self._heard]
+        if GATEWAY in wanted and not self.gateway_settled:
+            missing.append(GATEWAY)
         return missing if self.joined else [*missing, f"node {self.node}"]
+
+    @property
+    def gateway_settled(self) -> bool:
+        """Tell whether the node's gateway has joined, or never will."""
+        return self.gateway is not None or bool(self.no_gateway)
+
+    def give_up_gateway(self, why: str) -> None:
+        """Know that there will be no gateway here."""
+        self.no_gateway = why
+        self._news.set()
+
+    async def until_gateway(self, within_s: float) -> None:
+        """Wait for the gateway, but no longer than that."""
+        with anyio.move_on_after(within_s):
+            while not self.gateway_settled:
+                self._news = anyio.Event()
+                await self._news.wait()
 
     async def until_ready(self, wanted: Sequence[str]) -> None:
         """Wait until every service is led and the node has joined."""
@@ -81,6 +104,8 @@ class Plane:
                 if record.sequence > self.after:
                     if isinstance(event, NodeJoined) and event.node == self.node:
                         self.joined = True
+                    if isinstance(event, GatewayJoined) and event.node == self.node:
+                        self.gateway = event
                     show(record)
                 self._news.set()
 

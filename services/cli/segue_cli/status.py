@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 from segue.envelope import Record
+from segue.events.gateway import GatewayEvent, GatewayJoined
 from segue.events.leader import LeaderElected
 from segue.events.node import NodeEvent
 from segue.picture import Picture
@@ -21,7 +22,7 @@ from segue.picture import Picture
 from segue_cli import rows
 from segue_cli.amounts import age, count, span
 from segue_cli.host import Host, Watcher
-from segue_cli.plane import LEADING, NODE_RUNNER, Plane
+from segue_cli.plane import GATEWAY, LEADING, NODE_RUNNER, Plane
 from segue_cli.story import about, tell
 from segue_cli.supervisor import Program
 from segue_cli.tables import Column, console, styled, table
@@ -39,8 +40,8 @@ class Lines(Watcher):
         print(text, flush=True)
 
     def show(self, record: Record) -> None:
-        """Print who leads and what nodes do."""
-        if isinstance(record.event, LeaderElected | NodeEvent):
+        """Print who leads and what nodes and gateways do."""
+        if isinstance(record.event, LeaderElected | NodeEvent | GatewayEvent):
             self.note(f"{about(record.event)}: {tell(record).point}")
 
     def ready(self, there: Host, took_s: float) -> None:
@@ -71,6 +72,11 @@ class Told(Lines):
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+
+    def warn(self, text: str) -> None:
+        """Tell the one who waits, too."""
+        self.note(text)
+        self._tell({"missing": text})
 
     def ready(self, there: Host, took_s: float) -> None:
         """Tell the one who waits."""
@@ -169,14 +175,24 @@ def _process(program: Program, plane: Plane) -> ProcessRow:
         complaint = program.complaint()
         role = f"node {plane.node}" + ("" if plane.joined else ", not joined yet")
         role += f": {complaint}" if complaint else ""
+    elif program.name == GATEWAY:
+        role = _gateway(plane.gateway)
     return ProcessRow(
         name=program.name,
         pid=program.pid,
         up_s=time.time() - program.started_at if program.pid else 0.0,
         restarts=program.restarts,
-        role=role if program.pid else "does not run",
+        role=role if program.pid else program.unable or "does not run",
         read_to=plane.sequences.get(program.name, 0),
     )
+
+
+def _gateway(said: GatewayJoined | None) -> str:
+    """Say what the gateway does here."""
+    if said is None:
+        return "not joined yet"
+    does = "names, addresses and ports" if said.names else "published ports only"
+    return "; ".join([f"{does}, by {said.proxy}", *said.limits])
 
 
 _PROCESS: list[Column[ProcessRow]] = [

@@ -2,7 +2,8 @@
 
 It knows nothing of what they do. A program that dies is started again after 0.1 s, doubling to 5 s;
 one that ran for 10 s begins anew. Each has a session of its own, so that Ctrl-C reaches only the
-supervisor, and is tethered to it, so that none outlives it.
+supervisor, and is tethered to it, so that none outlives it. One that says, by its exit code, that
+this host lacks what it needs, is not started again.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import anyio
 import anyio.abc
+from segue.shell.command import UNABLE
 
 from segue_cli import logfile, processes, tether
 
@@ -29,10 +31,19 @@ class Program:
     """One program and what has become of it so far."""
 
     def __init__(
-        self, name: str, command: Sequence[str], env: Mapping[str, str], log: Path
+        self,
+        name: str,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        log: Path,
+        *,
+        orphaned: signal.Signals = signal.SIGTERM,
     ) -> None:
+        """`orphaned`: what it is sent when its supervisor has died."""
         self.name, self.command, self.env, self.log = name, list(command), dict(env), log
         self.wanted = True
+        self.unable = ""  # Why it cannot run on this host, if it has said so.
+        self._orphaned = orphaned
         self.starts = 0
         self.started_at = 0.0  # Of its last run, in seconds since 1970.
         self._process: anyio.abc.Process | None = None
@@ -63,7 +74,8 @@ class Program:
         self._said_before = self.last_words(1)
         self._log_began_at = logfile.size(self.log)
         descriptor = logfile.open_for(self.log)
-        tethered = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *self.command]
+        words = [str(os.getpid()), str(int(self._orphaned)), *self.command]
+        tethered = [sys.executable, "-I", "-S", tether.__file__, *words]
         try:
             self._process = await anyio.open_process(
                 tethered,
@@ -82,6 +94,10 @@ class Program:
         """Wait for its end; tell how it ended."""
         assert self._process is not None, "it was started"
         code = await self._process.wait()
+        if code == UNABLE:
+            self.wanted = False
+            self.unable = self.complaint().removeprefix("stops: ") or "it does not say why"
+            return "cannot run on this host"
         if code < 0:
             return f"was ended by {signal.Signals(-code).name}"
         return f"ended with code {code}"
@@ -140,6 +156,8 @@ class Supervisor:
                 how = await program.wait()
             if anyio.current_time() - began > SETTLED_AFTER_S:
                 back_off_s = BACK_OFF_FIRST_S
+            if program.unable:
+                self._note(program, how)
             if program.wanted:
                 self._note(program, f"{how}; starts again in {back_off_s:g} s")
                 await anyio.sleep(back_off_s)

@@ -56,6 +56,12 @@ class NodeFlags:
         tuple[str, ...],
         Parameter(group=_NODE, help="KEY=VALUE that placement constraints see; repeatable."),
     ] = ()
+    no_gateway: Annotated[
+        bool,
+        Parameter(
+            "--no-gateway", group=_NODE, help="Serve no published ports, names and addresses here."
+        ),
+    ] = False
     docker: Annotated[
         str | None, Parameter(group=_NODE, help="URL of the Docker engine (else DOCKER_HOST).")
     ] = None
@@ -119,6 +125,7 @@ def _wanted(place: DataDir, node: NodeFlags, bus: OwnBusFlags) -> Wanted:
         nats=bus.nats if outright else os.environ.get("NATS_URL") or None,
         context=bus.context if outright else os.environ.get("NATS_CONTEXT") or None,
         port=bus.port,
+        gateway=not node.no_gateway,
     )
 
 

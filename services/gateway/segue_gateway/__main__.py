@@ -8,6 +8,7 @@ import functools
 import importlib.metadata
 import os
 import pathlib
+import socket
 import sys
 import uuid
 
@@ -19,6 +20,7 @@ from segue.beats import GATEWAY_BEATS, GatewayBeat
 from segue.bus import Bus, BusError
 from segue.events.gateway import GatewayJoined
 from segue.shell import command, per_node
+from segue.shell.errors import UnableError
 from segue.shell.patience import patiently
 from segue.shell.pump import Pump
 
@@ -40,6 +42,7 @@ class Host:
         self.limits: list[str] = []
         self.proxy = ""
         self.bus: Bus | None = None
+        self._claim: socket.socket | None = None  # Held as long as this process lives.
 
     async def begin(self, arguments: argparse.Namespace, tasks: anyio.abc.TaskGroup) -> None:
         """Do what was done last; `tasks` end with the process."""
@@ -47,8 +50,11 @@ class Host:
             binary = installed.find()
             self.proxy = await installed.version(binary)
         except installed.MissingError as error:
-            raise BusError(str(error)) from error
+            raise UnableError(str(error)) from error
         self.limits = await limits.check(arguments.pool)
+        if not self.limits:
+            self._claim, taken = limits.claim()
+            self.limits += taken
         state = pathlib.Path(arguments.state) / arguments.node
         folder = pathlib.Path(arguments.runtime) / arguments.node
         setting = flags.setting(arguments, folder)
@@ -109,6 +115,8 @@ class Host:
                     with anyio.move_on_after(per_node.LEAVE_TIMEOUT_S):
                         await _leave(core, pump)
                     await hands.proxy.stop()
+                    if not core.picture.on_node.get(arguments.node):
+                        await hands.clear()
 
 
 def _ping(node: str) -> str:

@@ -32,6 +32,10 @@ class Addresses:
             return [f"addresses: services have no virtual addresses: {error}"]
         return []
 
+    async def clear(self) -> None:
+        """Take all of them away."""
+        await self.apply(Table(node=""))
+
 
 def _on_loopback(shown: bytes) -> dict[str, str]:
     """Read the addresses on `lo`, each with its label."""

@@ -103,8 +103,10 @@ def _made(folder: pathlib.Path) -> pathlib.Path:
 
 
 def limits(arguments: argparse.Namespace) -> list[str]:
-    """Tell what the flags keep it from."""
-    if arguments.mesh == "mtls" and not (arguments.certificate and arguments.authority):
+    """Tell what the flags keep it from. A bus of this host alone has no other nodes."""
+    if arguments.mesh != "mtls" or (arguments.certificate and arguments.authority):
+        return []
+    if arguments.address or _own_address(arguments):
         words = "it has no certificate, so containers of other nodes are not reached: "
         return [words + "give it --certificate and --authority, or --mesh plain on every node"]
     return []
@@ -114,8 +116,10 @@ def address(arguments: argparse.Namespace) -> str:
     """Give where other nodes reach this gateway; nothing where they could not."""
     if limits(arguments):
         return ""
-    if arguments.address is not None:
-        return str(arguments.address)
+    return str(arguments.address) if arguments.address is not None else _own_address(arguments)
+
+
+def _own_address(arguments: argparse.Namespace) -> str:
     chosen = settings(url=arguments.nats)
     at = urllib.parse.urlsplit(chosen.shown_url.split(",")[0])
     try:

@@ -33,6 +33,9 @@ class Adapter(Protocol):
     async def apply(self, table: Table) -> list[str]:
         """Do it; tell what could not be done."""
 
+    async def clear(self) -> None:
+        """Take away what outlives this process."""
+
 
 class Kept(msgspec.Struct):
     """What outlives the process."""
@@ -97,6 +100,11 @@ class Hands:
         if done:
             self._keep(table)
         return done
+
+    async def clear(self) -> None:
+        """Leave nothing on a host that runs none of our containers any more."""
+        for one in self.others:
+            await one.clear()
 
     async def run(self) -> None:
         """Count what flows to drained containers, as long as there are any."""

@@ -39,7 +39,7 @@ async def version(binary: str) -> str:
     try:
         said = (await run(binary, "-v")).decode(errors="replace")
     except CommandError as error:
-        raise MissingError(f"HAProxy cannot be used: {error}") from error
+        raise MissingError(f"HAProxy cannot be used: {error}: {_HELP}") from error
     found = _VERSION.search(said)
     if found is None:
         raise MissingError(f"{binary} is no HAProxy: it says {said.splitlines()[:1]}")

@@ -8,6 +8,8 @@ names then lead, as the engine itself has it, to the containers on the same host
 import ipaddress
 import pathlib
 import shutil
+import socket
+import struct
 
 from segue_gateway import interfaces
 from segue_gateway.commands import CommandError, run
@@ -16,6 +18,7 @@ _NET_BIND_SERVICE, _NET_ADMIN = 10, 12  # Bits of a capability set (capabilities
 _LOWEST_PORT = pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _STATUS = pathlib.Path("/proc/self/status")
 _HELP = "run the gateway as root, or give it CAP_NET_ADMIN and CAP_NET_BIND_SERVICE"
+_CLAIM = "\0segue/gateway"  # An abstract socket: one on a host, and gone with whoever has it.
 
 
 async def check(pool: ipaddress.IPv4Network) -> list[str]:
@@ -34,6 +37,31 @@ async def check(pool: ipaddress.IPv4Network) -> list[str]:
     except CommandError as error:
         found.append(f"{error}: {_HELP}")
     return found
+
+
+def claim() -> tuple[socket.socket | None, list[str]]:
+    """Take the host's addresses and walls for this process; tell who has them already."""
+    held = socket.socket(socket.AF_UNIX)
+    try:
+        held.bind(_CLAIM)
+        held.listen()
+    except OSError:
+        held.close()
+        words = f"another gateway has this host's addresses and walls{_holder()}"
+        return None, [f"{words}: run one on each host, and let others only publish ports"]
+    return held, []
+
+
+def _holder() -> str:
+    credentials = struct.Struct("3i")
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(0.0)
+        try:
+            asking.connect(_CLAIM)
+            said = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size)
+        except OSError:
+            return ""
+    return f", process {credentials.unpack(said)[0]}"
 
 
 def missing(capabilities: int, lowest_port: int) -> list[str]:

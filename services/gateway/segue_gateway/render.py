@@ -110,7 +110,8 @@ def render(
     if setting.certificate:
         topology.append(_mesh(table, setting))
         backends[NODES] = _nodes(table.neighbours, setting)
-    inbound = {one.name: f"{one.address}:{one.port}" for one in table.inbound}
+    asked = table.inbound if setting.certificate else []  # Else no file has their map.
+    inbound = {one.name: f"{one.address}:{one.port}" for one in asked}
     return Text("\n".join(topology), backends, servers, draining, inbound)
 
 

@@ -59,6 +59,9 @@ class Names:
         trouble = [self._trouble] if self._trouble else []
         return trouble + [f"names: {self._taken[one]}" for one in sorted(self._taken)]
 
+    async def clear(self) -> None:
+        """Leave it: it ends with the process."""
+
     async def run(self) -> None:
         """Listen on bridges as they come, until cancelled."""
         async with anyio.create_task_group() as self._tasks:

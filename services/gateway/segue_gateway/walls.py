@@ -14,6 +14,7 @@ The table is replaced as a whole in one transaction, and stays when the gateway 
 containers stay. Nobody else's rules are read or touched: what they drop stays dropped.
 """
 
+import contextlib
 import ipaddress
 from collections.abc import Iterable, Mapping
 
@@ -56,6 +57,11 @@ class Walls:
         except CommandError as error:
             return [f"walls: apps are not kept apart: {error}"]
         return []
+
+    async def clear(self) -> None:
+        """Take the table away."""
+        with contextlib.suppress(CommandError):  # Somebody else has done so.
+            await run("nft", "delete", "table", "inet", "segue")
 
 
 async def _list() -> str:

@@ -1,7 +1,7 @@
 """Run one service as a process: read flags and environment, connect, serve, stop on a signal.
 
 It waits for a bus that is away and never dies of it; it ends with 0 when asked to stop, and with 1
-and one clear line when it must not go on.
+and one clear line when it must not go on: with 69 where it never will on this host as it is.
 """
 
 import argparse
@@ -18,10 +18,11 @@ import structlog
 from segue import telemetry
 from segue.bus import Bus, BusError, connect, settings
 from segue.ids import token
-from segue.shell.errors import LogReplacedError, OutdatedError
+from segue.shell.errors import LogReplacedError, OutdatedError, UnableError
 from segue.shell.patience import patiently
 
 Serve = Callable[[Bus, argparse.Namespace], Awaitable[None]]
+UNABLE = 69  # The exit code (EX_UNAVAILABLE of sysexits.h) that asks for no other try.
 # What is done before there is a bus, and what it starts, until the process ends.
 Before = Callable[[argparse.Namespace, anyio.abc.TaskGroup], Awaitable[None]]
 
@@ -52,13 +53,16 @@ def run(
     arguments = flags.parse_args(argv)
     telemetry.configure(service, arguments.instance)
     stopped: list[str] = []
+    code = 1
     try:
         anyio.run(_run, service, arguments, serve, before)
+    except* UnableError as group:
+        stopped, code = _words(group), UNABLE
     except* (BusError, OutdatedError, LogReplacedError) as group:
-        stopped = _words(group)
+        stopped += _words(group)
     if stopped:
         structlog.get_logger("segue").error("stops", why="; ".join(stopped))
-    return 1 if stopped else 0
+    return code if stopped else 0
 
 
 def _words(error: BaseException) -> list[str]:
