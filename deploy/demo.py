@@ -1,4 +1,4 @@
-"""Show Segue at work on this host: deploy an app, kill a container, watch it come back, say why.
+"""Show Segue at work on this host: deploy an app, kill a container under load, say what came of it.
 
     demo.py           leave nothing behind
     demo.py --keep    leave everything up to play with
@@ -16,10 +16,13 @@ import pathlib
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
+import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -30,7 +33,9 @@ IMAGES = {
     "segue-demo/worker:1": ("worker", "pack"),
 }
 VICTIM = "shop.web.2"  # The engine's name for what fills the slot shop/web.2.
+PORT = 8080  # Where the shop is published; another one if that is somebody else's.
 PATIENCE_S = 60.0
+ASKED_EVERY_S = 0.01
 
 
 class StepError(Exception):
@@ -53,6 +58,7 @@ def main(arguments: list[str]) -> int:
     os.environ["SEGUE_DATA"] = str(data)  # So no command needs a flag for it.
     os.environ.pop("NATS_URL", None)
     os.environ.pop("NATS_CONTEXT", None)
+    os.environ["SHOP_PORT"] = str(free_port())
     code = 1
     try:
         clear(data)  # What an interrupted run has left.
@@ -84,15 +90,89 @@ def show() -> None:
     make_images()
     run("segue", "up", "--detach")
     run("segue", "deploy", str(SHOP / "compose.yaml"), "--wait", "--timeout", f"{PATIENCE_S:.0f}s")
+    run("segue", "ls", table=True)
     run("segue", "ps", "shop", table=True)
+    with timed(f"the shop answers at {shop()}"):
+        wait_for_answer()
     killed = engine_id(VICTIM)
-    run("docker", "kill", VICTIM)
-    with timed(f"{VICTIM} is replaced"):
-        wait_for_replacement(killed)
-    with timed("the replacement is healthy"):
-        wait_for_health()
+    with visited() as visit:
+        run("docker", "kill", VICTIM)
+        with timed(f"{VICTIM} is replaced"):
+            wait_for_replacement(killed)
+        with timed("the replacement is healthy"):
+            wait_for_health()
+    print(f"-- {shop()} was asked {visit.asked} times meanwhile, {len(visit.failed)} failed")
+    for words in visit.failed[:3]:
+        print(f"   {words}")
     run("segue", "ps", "shop", table=True)
     run("segue", "why", VICTIM.replace(".", "/", 1), table=True)
+
+
+def free_port() -> int:
+    """Give a port for the shop: the usual one, else any that is free."""
+    for port in (PORT, 0):
+        with contextlib.suppress(OSError), socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(("", port))
+            return int(trial.getsockname()[1])
+    raise StepError("there is no free port on this host")
+
+
+def shop() -> str:
+    """Give where the shop is reached on this host."""
+    return f"http://127.0.0.1:{os.environ['SHOP_PORT']}/"
+
+
+def answer() -> str:
+    """Ask the shop once, or raise OSError."""
+    with urllib.request.urlopen(shop(), timeout=5) as said:
+        return str(said.read().decode().strip())
+
+
+def wait_for_answer() -> None:
+    """Wait until the shop answers, and show what it says."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            said = answer()
+        except OSError as error:
+            if time.monotonic() > end:
+                run("segue", "doctor")
+                raise StepError(f"{shop()} gave no answer: {error}") from error
+            time.sleep(0.05)
+        else:
+            print(f"   {said}")
+            return
+
+
+class Visit:
+    """Somebody who asks the shop again and again, until told that it is enough."""
+
+    def __init__(self) -> None:
+        self.asked, self.failed = 0, list[str]()
+        self.over = threading.Event()
+
+    def go_on(self) -> None:
+        """Ask, and count."""
+        while not self.over.wait(ASKED_EVERY_S):
+            self.asked += 1
+            try:
+                answer()
+            except OSError as error:
+                self.failed.append(str(error))
+
+
+@contextlib.contextmanager
+def visited() -> Iterator[Visit]:
+    """Have somebody ask the shop for as long as the block lasts."""
+    visit = Visit()
+    asking = threading.Thread(target=visit.go_on)
+    asking.start()
+    try:
+        yield visit
+    finally:
+        visit.over.set()
+        asking.join()
 
 
 def make_images() -> None:
