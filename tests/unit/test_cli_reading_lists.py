@@ -11,7 +11,6 @@ from segue.events.deploy import DeployRequested, RemovalRequested
 from segue.events.node import NodeCordonRequested, NodeDegraded, NodeLeaseEnded, NodeLost
 from segue.events.scale import ScaleRequested
 from segue.picture import Picture
-from segue.spec import Port
 from segue.testing.stage import Stage
 from segue_cli import rows
 from segue_cli.columns import node_columns, service_columns, slot_columns
@@ -199,9 +198,9 @@ def test_nodes_tell_what_is_promised_of_them() -> None:
     made = stage(web={"deploy": {"resources": {"reservations": {"memory": "2G", "cpus": "0.5"}}}})
     made.later(600)
     assert nodes(made) == [
-        "NAME STATE CPU MEM CONTAINERS AGE ENGINE VERSION",
-        "node-a up 0.5/4 2 GiB/8 GiB 1 10m docker 28.2.2, API 1.50 0.1.0",
-        "node-b up 0/4 0/8 GiB 0 10m docker 28.2.2, API 1.50 0.1.0",
+        "NAME STATE CPU MEM CONTAINERS AGE ENGINE GATEWAY VERSION",
+        "node-a up 0.5/4 2 GiB/8 GiB 1 10m docker 28.2.2, API 1.50 none 0.1.0",
+        "node-b up 0/4 0/8 GiB 0 10m docker 28.2.2, API 1.50 none 0.1.0",
     ]
 
 
@@ -211,27 +210,6 @@ def test_a_node_of_no_use_says_why() -> None:
     made.say(NodeDegraded(node="node-b", reason="the engine is frozen"))
     found = [(row.state, row.note) for row in rows.nodes(picture(made))]
     assert found == [("up", "cordoned"), ("broken", "the engine is frozen")]
-
-
-@pytest.mark.parametrize(
-    ("port", "words"),
-    [
-        (Port(target=80, published=8080), "8080->80 (not served: mode ingress)"),
-        (Port(target=53, protocol="udp", mode="host"), "node:any->53/udp"),
-        (Port(target=80), "80 (not served: mode ingress)"),
-        (Port(target=80, mode="host"), "node:any->80"),
-        (Port(target=80, published=8080, mode="host"), "node:8080->80"),
-        (Port(target=80, published=8080, mode="host", host_ip="10.0.0.1"), "10.0.0.1:8080->80"),
-    ],
-)
-def test_an_endpoint_is_written_as_it_is_published(port: Port, words: str) -> None:
-    assert rows.endpoint(port) == words
-
-
-def test_only_what_can_be_reached_is_listed_as_an_endpoint() -> None:
-    ports = ["8080:80", {"target": 81, "published": 8081, "mode": "host"}]
-    (row,) = rows.services(picture(stage(web={"ports": ports})))
-    assert row.endpoints == ["node:8081->81"]
 
 
 def test_rows_hold_no_ages_so_that_the_same_picture_gives_the_same_json() -> None:

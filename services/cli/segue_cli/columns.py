@@ -63,10 +63,15 @@ def node_columns(now: float) -> Sequence[Column[NodeRow]]:
         Column("CONTAINERS", lambda row: str(row.containers), right=True),
         Column("AGE", lambda row: _ago(row.since, now), right=True),
         Column("ENGINE", lambda row: row.engine, folds=True),
+        Column("GATEWAY", _gateway, folds=True),
         Column("VERSION", lambda row: row.version),
         Column("LABELS", _labels, folds=True),
         Column("", lambda row: (row.note, "dim"), folds=True),
     ]
+
+
+def _gateway(row: NodeRow) -> tuple[str, str]:
+    return row.gateway, "warn" if row.gateway_limits else "plain"
 
 
 def _labels(row: NodeRow) -> str:

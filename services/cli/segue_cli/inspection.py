@@ -14,7 +14,7 @@ from rich.text import Text
 from segue.picture import App, Container, Node, Picture, Service, Slot
 from segue.spec import ServiceSpec
 
-from segue_cli import rows
+from segue_cli import reach, rows
 from segue_cli.amounts import age, count, cpus, size, span
 from segue_cli.cloudevent import cloud_event
 from segue_cli.columns import node_columns, service_columns, slot_columns
@@ -147,6 +147,8 @@ def _service(app: App, service: Service, seen: Sight) -> Iterator[RenderableType
             ("state", state),
             ("revision", f"{service.revision} of the app's {app.revision}, {service.digest}"),
             ("flapping since", flapping),
+            ("reached at", "\n".join(reach.endpoints(seen.picture, app, service))),
+            ("in the app as", reach.names(seen.picture, app, service)),
             *_spec(service.spec, service.replicas),
         ],
     )
@@ -166,7 +168,6 @@ def _spec(spec: ServiceSpec, replicas: int) -> Facts:
     return [
         ("mode", f"{spec.mode}, {count(replicas, 'replica')}"),
         ("image", spec.image),
-        ("ports", ", ".join(rows.endpoint(port) for port in spec.ports)),
         ("promised CPU", cpus(promised.cpu_millicores) if promised.cpu_millicores else ""),
         ("promised memory", size(promised.memory_bytes) if promised.memory_bytes else ""),
         ("placement", "; ".join(placement)),
@@ -236,6 +237,7 @@ def _node(node: Node, seen: Sight) -> Iterator[RenderableType]:
             ("host", facts.hostname),
             ("platform", facts.platform),
             ("engine", facts.engine),
+            *reach.gateway_facts(seen.picture, node.name),
             ("version", facts.version),
             ("disk", size(facts.disk_bytes) if facts.disk_bytes else ""),
             ("labels", ", ".join(f"{k}={v}" for k, v in node.labels.items())),

@@ -10,9 +10,10 @@ from typing import Literal
 
 import msgspec
 from segue.picture import UP, App, Container, Node, Picture, Service, Slot
-from segue.spec import Port, Resources
+from segue.spec import Resources
 from segue.wants import ready, wanted_slots
 
+from segue_cli import reach
 from segue_cli.amounts import count
 from segue_cli.moment import stamp
 from segue_cli.story import ended, refusals
@@ -71,6 +72,8 @@ class NodeRow(Row, frozen=True):
     disk_bytes: int = 0
     images: int = 0
     labels: dict[str, str] = {}
+    gateway: str = ""
+    gateway_limits: list[str] = []
     note: str = ""
 
 
@@ -138,7 +141,7 @@ def _service(picture: Picture, app: App, service: Service, wanted: Mapping[int, 
         wanted=len(wanted),
         updated=stamp(app.changed_at),
         image=spec.image,
-        endpoints=[endpoint(port) for port in spec.ports if port.mode == "host"],
+        endpoints=reach.endpoints(picture, app, service),
         state=state,
         note=note,
     )
@@ -170,17 +173,6 @@ def _service_state(app: App, service: Service, *, up: int, missing: int, old: in
     if service.spec.is_job:
         return "finished"
     return "running" if service.replicas or service.spec.is_global else "idle"
-
-
-def endpoint(port: Port) -> str:
-    """Write a port: `node:8080->80` where it is on its node, else what only a gateway can serve."""
-    kind = "" if port.protocol == "tcp" else f"/{port.protocol}"
-    host = f"{port.host_ip}:" if port.host_ip else ""
-    outer = host + (f"{port.published}" if port.published else "")
-    place = "node:" if port.mode == "host" and not host else ""
-    served = "" if port.mode == "host" else " (not served: mode ingress)"
-    shown = f"{place}{outer or 'any'}->{port.target}" if outer or place else f"{port.target}"
-    return f"{shown}{kind}{served}"
 
 
 def works(picture: Picture, service: Service, container: Container) -> bool:
@@ -249,6 +241,8 @@ def container_row(
     """Give the row of one container; `fills`: it is what its slot has now."""
     slot = service.slots.get(container.slot)
     state, note = condition(picture, container)
+    if state == "running" and not note and works(picture, service, container):
+        note = "no gateway leads to it yet" * reach.is_awaited(picture, service, container)
     note = "; ".join(words for words in (_moves(slot, container), note) if words)
     waits = container.not_before if state == "waiting" else 0.0
     return SlotRow(
@@ -339,6 +333,7 @@ def nodes(picture: Picture) -> Iterator[NodeRow]:
         node = picture.nodes[name]
         used = picture.used.get(name, Resources())
         state, note = node_condition(node)
+        gateway, limits = reach.of_node(picture, name)
         yield NodeRow(
             node=name,
             state=state,
@@ -353,6 +348,8 @@ def nodes(picture: Picture) -> Iterator[NodeRow]:
             disk_bytes=node.facts.disk_bytes,
             images=len(node.images),
             labels=node.labels,
+            gateway=gateway,
+            gateway_limits=limits,
             note=note,
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from segue.events.container import Address
 from segue.events.gateway import GatewayJoined
 from segue.picture import UP, App, Container, Picture, Service
+from segue.publishing import is_published, is_there, published
 from segue.spec import AppSpec
 from segue.wants import routed
 
@@ -39,7 +40,7 @@ def table(
         (app, service, spec)
         for _, app in sorted(picture.apps.items())
         for _, service in sorted(app.services.items())
-        if (spec := app.specs.get(service.revision)) is not None and _is_there(app, service)
+        if (spec := app.specs.get(service.revision)) is not None and is_there(app, service)
     ]
     named = {f"{app.name}/{service.name}" for app, service, _ in found if service.spec.routed}
     held = allocate(named, held, pool)
@@ -54,7 +55,7 @@ def table(
         mesh_port=me.port,
         bridges=bridges,
         routes=routes,
-        published=list(_published(found)),
+        published=list(_published(picture)),
         ingress=[one for app, service, spec in found for one in _ingress(app, service, spec)],
         inbound=list(_inbound(picture, me.node)),
         neighbours=list(_neighbours(picture, me)),
@@ -62,17 +63,8 @@ def table(
     return made, held
 
 
-def _is_there(app: App, service: Service) -> bool:
-    """Tell whether it is wanted, or what is left of it may still be used."""
-    if service.wanted and app.phase not in ("removing", "removed"):
-        return True
-    return any(one.phase in UP for slot in service.slots.values() for one in slot.containers())
-
-
 def _is_public(service: Service) -> bool:
-    return bool(service.spec.ingress) or any(
-        port.mode == "ingress" and port.published for port in service.spec.ports
-    )
+    return bool(service.spec.ingress) or any(map(is_published, service.spec.ports))
 
 
 def _bridges(picture: Picture, node: str) -> Iterator[Bridge]:
@@ -165,23 +157,16 @@ def _at(
     return gateway.facts.address, gateway.facts.port, {}
 
 
-def _published(found: list[tuple[App, Service, AppSpec]]) -> Iterator[Published]:
-    """Of two services that want one port the first by name has it."""
-    taken: set[tuple[str, int]] = set()
-    for app, service, _ in found:
-        for port in service.spec.ports:
-            at = (port.host_ip or "", port.published or 0)
-            if port.mode != "ingress" or port.protocol != "tcp" or not at[1] or at in taken:
-                continue
-            taken.add(at)
-            yield Published(
-                published=at[1],
-                app=app.name,
-                service=service.name,
-                target=port.target,
-                http=service.spec.routed.get(port.target, False),
-                host_ip=at[0],
-            )
+def _published(picture: Picture) -> Iterator[Published]:
+    for (host_ip, number), (app, service, port) in published(picture).items():
+        yield Published(
+            published=number,
+            app=app.name,
+            service=service.name,
+            target=port.target,
+            http=service.spec.routed.get(port.target, False),
+            host_ip=host_ip,
+        )
 
 
 def _ingress(app: App, service: Service, spec: AppSpec) -> Iterator[Ingress]:
