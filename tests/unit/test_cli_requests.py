@@ -4,10 +4,11 @@ import io
 import pathlib
 import sys
 
+import anyio
 import pytest
 from segue.events.scale import ScaleRequested
-from segue_cli.asking import seconds
-from segue_cli.errors import InvalidError
+from segue_cli.asking import seconds, unless_interrupted
+from segue_cli.errors import InterruptedByUserError, InvalidError
 from segue_cli.requests import _event, _scale, requests
 
 GOOD = '{"app": "shop", "service": "web", "replicas": 3}'
@@ -86,3 +87,16 @@ def test_the_requests_are_those_that_anyone_may_make() -> None:
         "rollback",
         "rollout",
     }
+
+
+async def test_whoever_presses_ctrl_c_while_waiting_hears_what_goes_on() -> None:
+    async def wait() -> None:
+        with anyio.CancelScope() as pressed:
+            pressed.cancel()
+            with unless_interrupted("the removal goes on", "`segue ps shop` shows it"):
+                await anyio.sleep_forever()
+
+    with pytest.raises(InterruptedByUserError) as told:
+        await wait()
+    assert str(told.value) == "not followed any longer; the removal goes on"
+    assert (told.value.hint, told.value.code) == ("`segue ps shop` shows it", 130)

@@ -131,3 +131,19 @@ def test_a_traceback_is_for_whoever_asks_for_it(
     monkeypatch.setenv("SEGUE_DEBUG", "1")
     assert run(["scale", "shop"]) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("loaded", ["signal", "cyclopts", "anyio"])
+def test_ctrl_c_while_python_loads_the_command_ends_it_in_one_line(
+    loaded: str, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / f"{loaded}.py").write_text("import os\nos.kill(os.getpid(), 2)\n")
+    begin = "from segue_cli.beginning import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", begin, "ps"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert (done.returncode, done.stderr) == (130, "segue: interrupted\n")

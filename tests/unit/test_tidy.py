@@ -225,7 +225,8 @@ def test_a_service_is_known_wherever_it_must_be(folder: Path) -> None:
     linter = root["tool"]["importlinter"]
     independent = next(c for c in linter["contracts"] if c["type"] == "independence")
     assert (folder / package / "py.typed").exists()
-    assert f"{package}.__main__:main" in own["scripts"].values(), "its command"
+    begins = "beginning" if (folder / package / "beginning.py").exists() else "__main__"
+    assert f"{package}.{begins}:main" in own["scripts"].values(), "its command"
     assert own["name"] in root["project"]["dependencies"], "uv sync would remove it"
     assert own["name"] in root["tool"]["uv"]["sources"], "uv would look for it elsewhere"
     assert package in linter["root_packages"], "no contract would look at it"

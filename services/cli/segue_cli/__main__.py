@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -21,7 +22,13 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # No letter that a terminal lacks ends a command.
-    code = run(sys.argv[1:])
+    loading = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt as error:
+        code = _explain(error)  # It came while the application was made.
+    finally:
+        signal.signal(signal.SIGINT, loading)  # What is left to do takes no time.
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
         sys.exit(code)

@@ -6,8 +6,8 @@ answers names it as the cause. Nothing here decides whether a request is right.
 
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import anyio
@@ -26,6 +26,7 @@ from segue_cli.connect import actor, source
 from segue_cli.errors import (
     CommandError,
     FailedError,
+    InterruptedByUserError,
     InvalidError,
     NotFoundError,
     TimedOutError,
@@ -104,7 +105,7 @@ async def answer(bus: Bus, said: Said, timeout_s: float) -> Record:
 
 
 def is_answer(record: Record, said: Said) -> bool:
-    """Tell whether an event answers a request, or says that it could not be read."""
+    """Tell whether an event answers a request, or raise what says that it could not be read."""
     event = record.event
     if isinstance(event, EventRejected) and event.sequence == said.sequence:
         raise FailedError(
@@ -112,6 +113,15 @@ def is_answer(record: Record, said: Said) -> bool:
             "the services are of another version than this command line",
         )
     return record.cause == said.id
+
+
+@contextmanager
+def unless_interrupted(text: str, hint: str) -> Iterator[None]:
+    """Tell whoever presses Ctrl-C meanwhile what goes on all the same."""
+    try:
+        yield
+    except anyio.get_cancelled_exc_class():
+        raise InterruptedByUserError(f"not followed any longer; {text}", hint) from None
 
 
 def unanswered(timeout_s: float) -> TimedOutError:

@@ -12,13 +12,22 @@ import anyio
 from cyclopts import Parameter
 from segue.bus import Bus
 from segue.events.deploy import DeployAccepted, DeployCompleted, DeployRejected, DeployRequested
-from segue.events.event import EventRejected
 
 from segue_cli.amounts import count, span
-from segue_cli.asking import Said, patiently, records, refused, say, seconds, unanswered
+from segue_cli.asking import (
+    Said,
+    is_answer,
+    patiently,
+    records,
+    refused,
+    say,
+    seconds,
+    unanswered,
+    unless_interrupted,
+)
 from segue_cli.compose import Loaded
 from segue_cli.connect import BusFlags, connected
-from segue_cli.errors import CommandError, FailedError, InterruptedByUserError, TimedOutError
+from segue_cli.errors import CommandError, FailedError, TimedOutError
 from segue_cli.files import loaded
 from segue_cli.flags import (
     AppName,
@@ -93,15 +102,12 @@ async def _follow(
     bus: Bus, progress: Progress, said: Said, screen: Screen, timeout_s: float, *, wait: bool
 ) -> None:
     app = progress.app
+    goes_on = unless_interrupted("the deploy goes on", f"`segue ps {app}` shows how far it is")
     try:
-        with anyio.fail_after(timeout_s):
+        with goes_on, anyio.fail_after(timeout_s):
             await patiently(_until_ended(bus, progress, said, screen, wait=wait), screen.complain)
     except TimeoutError:
         raise _late(progress, timeout_s) from None
-    except anyio.get_cancelled_exc_class():
-        raise InterruptedByUserError(
-            "not followed any longer; the deploy goes on", f"`segue ps {app}` shows how far it is"
-        ) from None
     error = _judged(progress, screen)
     if error is not None:
         raise error
@@ -113,14 +119,10 @@ async def _until_ended(
     async with aclosing(records(bus, said.after)) as news:
         async for record in news:
             event = record.event
-            if isinstance(event, EventRejected) and event.sequence == said.sequence:
-                raise FailedError(
-                    f"the request was not understood: {event.reason}",
-                    "deployer and command line are of different versions",
-                )
+            answers = is_answer(record, said)
             if progress.take(record) and record.sequence > said.after:
                 screen.show(record)
-            accepted = isinstance(event, DeployAccepted) and record.cause == said.id
+            accepted = isinstance(event, DeployAccepted) and answers
             if progress.end is not None or (accepted and not wait):
                 return
 

@@ -5,12 +5,10 @@ It repeats what services decided: the deployer says what is in the way, and when
 
 import sys
 import time
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import msgspec
 from rich.console import Group, RenderableType
-from rich.live import Live as LiveDisplay
 from rich.table import Table
 from segue.envelope import Record
 from segue.events.node import (
@@ -25,9 +23,10 @@ from segue.picture import Container, Picture
 
 from segue_cli.amounts import count, span
 from segue_cli.asking import json_line
+from segue_cli.display import Moving, Shown
 from segue_cli.rows import condition
 from segue_cli.story import tell
-from segue_cli.tables import console, styled
+from segue_cli.tables import styled
 
 SHOWN = 20  # Containers that a terminal shows at once.
 End = Literal["drained", "uncordoned", "removed"]
@@ -118,24 +117,12 @@ class Draining:
         return Left(container.name, state, note)
 
 
-class Screen:
-    """Shows what happens as lines; enter it before the first event."""
+class Screen(Shown):
+    """Shows what happens as lines."""
 
     def __init__(self, draining: Draining) -> None:
+        super().__init__()
         self.draining = draining
-        self.entered_at = time.monotonic()
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End; what was shown stays readable."""
 
     def show(self, record: Record, lines: list[str]) -> None:
         """Show what an event means, with the log's time since the drain began."""
@@ -149,11 +136,6 @@ class Screen:
         if not self.draining.begun:
             print("no answer yet; is a deployer running? (`segue doctor`)", file=sys.stderr)
 
-    def last(self, text: str, tone: str) -> None:
-        """Say how it ended; `tone` is for eyes."""
-        del tone
-        print(text, flush=True)
-
 
 class JsonLines(Screen):
     """One JSON object for each event that concerns the node."""
@@ -163,46 +145,22 @@ class JsonLines(Screen):
         if lines:
             print(json_line(record), flush=True)
 
-    def last(self, text: str, tone: str) -> None:
+    def last(self, text: str, tone: str = "good") -> None:
         """Say nothing more: the last event says it."""
 
 
-class Live(Screen):
+class Live(Moving, Screen):
     """A table that moves of what is still there."""
-
-    def __init__(self, draining: Draining) -> None:
-        super().__init__(draining)
-        self._display = LiveDisplay(
-            console=console(), get_renderable=self._draw, refresh_per_second=8, transient=True
-        )
-
-    def __enter__(self) -> Self:
-        """Begin to draw."""
-        self._display.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Give the terminal back."""
-        self._display.stop()
 
     def show(self, record: Record, lines: list[str]) -> None:
         """Leave behind what left the node, and what is in the way."""
         started = isinstance(record.event, NodeDrainStarted | NodeDrained)
         tone = "warn" if isinstance(record.event, NodeDrainHeld) else "plain"
         for line in [] if started else lines:
-            self._display.console.print(styled(line, tone))
+            self.leave(line, tone)
 
-    def last(self, text: str, tone: str) -> None:
-        """Say it where the table was."""
-        self._display.stop()
-        self._display.console.print(styled(text, tone))
-
-    def _draw(self) -> RenderableType:
+    def draw(self) -> RenderableType:
+        """Draw what is still there, and what becomes of it."""
         draining = self.draining
         left = draining.left() if draining.begun else []
         took = span(time.monotonic() - self.entered_at)

@@ -11,7 +11,6 @@ from typing import Annotated
 import anyio
 from cyclopts import Parameter
 from segue.bus import Bus
-from segue.events.event import EventRejected
 from segue.events.node import (
     NodeDrainRequested,
     NodeLabelRequested,
@@ -21,12 +20,21 @@ from segue.events.node import (
 
 from segue_cli import listing
 from segue_cli.amounts import count, span
-from segue_cli.asking import Said, patiently, records, refused, say, seconds, unanswered
+from segue_cli.asking import (
+    Said,
+    is_answer,
+    patiently,
+    records,
+    refused,
+    say,
+    seconds,
+    unanswered,
+    unless_interrupted,
+)
 from segue_cli.connect import BusFlags, connected
 from segue_cli.draining import Draining, JsonLines, Live, Screen
 from segue_cli.errors import (
     FailedError,
-    InterruptedByUserError,
     InvalidError,
     TimedOutError,
 )
@@ -145,16 +153,14 @@ async def _follow(
 ) -> None:
     node = draining.node
     timeout_s = deadline_s + AFTER_DEADLINE_S
+    goes_on = unless_interrupted(
+        "the node is emptied all the same", f"`segue node uncordon {node}` ends that"
+    )
     try:
-        with anyio.fail_after(timeout_s):
+        with goes_on, anyio.fail_after(timeout_s):
             await patiently(_until_ended(bus, draining, said, screen, wait=wait), screen.complain)
     except TimeoutError:
         raise _late(draining, timeout_s) from None
-    except anyio.get_cancelled_exc_class():
-        raise InterruptedByUserError(
-            "not followed any longer; the node is emptied all the same",
-            f"`segue node uncordon {node}` ends that",
-        ) from None
     _judge(draining, screen)
 
 
@@ -164,12 +170,7 @@ async def _until_ended(
     async with aclosing(records(bus, said.after)) as news:
         async for record in news:
             event = record.event
-            if isinstance(event, EventRejected) and event.sequence == said.sequence:
-                raise FailedError(
-                    f"the request was not understood: {event.reason}",
-                    "deployer and command line are of different versions",
-                )
-            if isinstance(event, NodeRequestRejected) and record.cause == said.id:
+            if is_answer(record, said) and isinstance(event, NodeRequestRejected):
                 raise refused(event.problems)
             screen.show(record, draining.take(record))
             if draining.end or (draining.begun and not wait):

@@ -23,7 +23,17 @@ from segue.events.ring import ANYONE, RING
 from segue.events.scale import ScaleAccepted, ScaleRequested
 
 from segue_cli.amounts import span
-from segue_cli.asking import Said, answer, json_line, patiently, records, refused, say, seconds
+from segue_cli.asking import (
+    Said,
+    answer,
+    json_line,
+    patiently,
+    records,
+    refused,
+    say,
+    seconds,
+    unless_interrupted,
+)
 from segue_cli.connect import BusFlags, connected
 from segue_cli.errors import InvalidError, TimedOutError
 from segue_cli.flags import Within
@@ -108,16 +118,16 @@ async def remove(
 
 async def removed(bus: Bus, app: str, after: int, timeout_s: float) -> Record:
     """Wait until an app's last container is gone."""
+    left = f"`segue ps {app}` shows what is left"
     try:
-        with anyio.fail_after(timeout_s):
+        with unless_interrupted("the removal goes on", left), anyio.fail_after(timeout_s):
             async with aclosing(records(bus, after, app_filters(app))) as news:
                 async for record in news:
                     if isinstance(record.event, RemovalCompleted):
                         return record
     except TimeoutError:
         raise TimedOutError(
-            f"{app} is not gone within {span(timeout_s)}; its removal goes on",
-            f"`segue ps {app}` shows what is left",
+            f"{app} is not gone within {span(timeout_s)}; its removal goes on", left
         ) from None
     raise AssertionError("a log has no end")
 
@@ -212,7 +222,9 @@ async def answered(bus: Bus, said: Said, timeout_s: float) -> Record:
     def complain() -> None:
         print("no answer yet; is a deployer running? (`segue doctor`)", file=sys.stderr)
 
-    record: Record = await patiently(answer(bus, said, timeout_s), complain)
+    asked = "the request is in the log and counts"
+    with unless_interrupted(asked, "`segue events --since 10m` shows what came of it"):
+        record: Record = await patiently(answer(bus, said, timeout_s), complain)
     problems: list[Problem] | None = getattr(record.event, "problems", None)
     if problems is None:
         return record

@@ -6,42 +6,28 @@ A screen only shows; how it ended is said once more by the command itself, whate
 import sys
 import time
 from collections import Counter
-from types import TracebackType
-from typing import Self
 
 from rich.console import Group, RenderableType
-from rich.live import Live as LiveDisplay
 from rich.table import Table
 from segue.envelope import Record
 
 from segue_cli.amounts import span
 from segue_cli.asking import json_line
+from segue_cli.display import Moving, Shown
 from segue_cli.progress import Progress, Tally
 from segue_cli.story import about, tell
-from segue_cli.tables import STYLES, console, styled
+from segue_cli.tables import STYLES, styled
 
 REASONS_SHOWN = 3
 UNANSWERED = "no answer yet; is a deployer running? (`segue doctor`)"
 
 
-class Screen:
-    """Shows what happens as it happens; enter it before the first event."""
+class Screen(Shown):
+    """Shows what happens as it happens."""
 
     def __init__(self, progress: Progress) -> None:
+        super().__init__()
         self.progress = progress
-        self.entered_at = time.monotonic()
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End; what was shown stays readable."""
 
     def show(self, record: Record) -> None:
         """Show an event of the deploy."""
@@ -51,10 +37,6 @@ class Screen:
         """Say that nobody has answered for a while."""
         if not self.progress.revision:
             print(UNANSWERED, file=sys.stderr, flush=True)
-
-    def last(self, text: str) -> None:
-        """Say how it ended."""
-        print(text, flush=True)
 
 
 class Lines(Screen):
@@ -74,51 +56,27 @@ class JsonLines(Screen):
         """Print it."""
         print(json_line(record), flush=True)
 
-    def last(self, text: str) -> None:
+    def last(self, text: str, tone: str = "good") -> None:
         """Say nothing more."""
 
 
-class Live(Screen):
+class Live(Moving, Screen):
     """A table of the services that moves; only what a person should not miss is left behind."""
-
-    def __init__(self, progress: Progress) -> None:
-        super().__init__(progress)
-        self._display = LiveDisplay(
-            console=console(), get_renderable=self._draw, refresh_per_second=8, transient=True
-        )
-
-    def __enter__(self) -> Self:
-        """Begin to draw."""
-        self._display.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Give the terminal back."""
-        self._display.stop()
 
     def show(self, record: Record) -> None:
         """Leave a line behind if it is bad news; the table shows the rest."""
         tone = tell(record).tone
         if tone in ("warn", "bad") and self.progress.end is None:
             for line in _lines(record, self.progress):
-                self._display.console.print(styled(line, tone))
+                self.leave(line, tone)
 
     def complain(self) -> None:
         """Leave it behind."""
         if not self.progress.revision:
-            self._display.console.print(styled(UNANSWERED, "warn"))
+            self.leave(UNANSWERED, "warn")
 
-    def last(self, text: str) -> None:
-        """Say it where the table was."""
-        self._display.stop()
-        self._display.console.print(styled(text, "good"))
-
-    def _draw(self) -> RenderableType:
+    def draw(self) -> RenderableType:
+        """Draw the services, and what each waits for."""
         progress = self.progress
         tallies = progress.tallies() if progress.revision else []
         up, wanted = sum(t.up for t in tallies), sum(t.wanted for t in tallies)
