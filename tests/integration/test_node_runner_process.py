@@ -7,7 +7,9 @@ import contextlib
 import os
 import pathlib
 import signal
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from shutil import disk_usage
 
 import anyio
 import pytest
@@ -228,6 +230,40 @@ async def test_a_frozen_containerd_is_told_and_orders_wait_for_it(
     faulty_engine.thaw()
     await host.cluster.wait_event(NodeRecovered)
     await host.cluster.wait_event(ContainerStarted, slot=2)
+
+
+@pytest.fixture
+def small_engine() -> Iterator[PrivateEngine]:
+    """An engine on a disk of its own, which is soon full."""
+    engine = PrivateEngine()
+    try:
+        (engine.root / "data").mkdir(mode=0o711, parents=True)
+        mount = ["mount", "-t", "tmpfs", "-o", "size=256m", "small", str(engine.root / "data")]
+        subprocess.run(mount, check=True)
+        engine.start()
+        engine.load_busybox()
+        yield engine
+    finally:
+        engine.stop()
+
+
+async def test_a_node_whose_disk_is_full_says_so_and_what_it_runs_goes_on(
+    tmp_path: pathlib.Path, small_engine: PrivateEngine
+) -> None:
+    async with one_node(tmp_path, small_engine) as host:
+        await host.deploy()
+        pid = (await host.up()).event.pid
+        rest = small_engine.root / "data/rest"
+        rest.write_bytes(bytes(disk_usage(rest.parent).free - (4 << 20)))
+        degraded = (await host.cluster.wait_event(NodeDegraded)).event
+        assert "its disk is full: less than 12 MiB are free at" in degraded.reason
+        await host.assign(slot=2)
+        refused = (await host.cluster.wait_event(ContainerFailed, slot=2)).event
+        assert (refused.reason, refused.message) == ("rejected", degraded.reason)
+        assert small_engine.ask("GET", "/containers/shop.web.1/json")["State"]["Pid"] == pid
+        rest.unlink()
+        await host.cluster.wait_event(NodeRecovered)
+        await host.up(attempt=2, slot=2)
 
 
 async def test_what_a_removed_app_leaves_behind_is_removed(host: OneNode) -> None:

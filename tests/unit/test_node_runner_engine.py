@@ -3,6 +3,7 @@
 # Events are told apart by what the test expects, not by narrowing each of them.
 # mypy: disable-error-code="attr-defined, arg-type, union-attr"
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from segue.log import Fence
 from segue.testing.host import FACTS, Host, has, web
 from segue.testing.shop import Shop, joined
 from segue_cli.rows import node_condition
-from segue_node_runner import news
+from segue_node_runner import facts, news
 from segue_node_runner.core import NodeRunner, follows
 from segue_node_runner.effects import (
     Examine,
@@ -175,6 +176,55 @@ def test_a_frozen_engine_is_asked_for_nothing() -> None:
     host.hear(news.Condition("well"))
     assert [type(said) for said in host.shows()] == [NodeRecovered]
     assert len(host.wants(Start)) == 1
+
+
+FULL = "its disk is full: less than 256 MiB are free at /var/lib/docker"
+
+
+def test_a_full_disk_takes_nothing_new_and_what_runs_is_told_as_before() -> None:
+    host = Host()
+    host.brought_up()
+    [said] = host.hear(news.Condition("well", full=FULL))
+    assert (type(said), said.reason) == (NodeDegraded, FULL)
+    assert not host.picture.nodes["a"].usable
+    assert host.hear(news.Condition("well", full=FULL)) == []
+    host.order(slot=2)
+    [refused] = host.all(ContainerFailed)
+    assert (refused.slot, refused.reason, refused.message) == (2, "rejected", FULL)
+    assert host.wants(Start)[1:] == []
+    [died] = host.hear(news.Died(identity=web(), engine_id="id-1", exit_code=1))
+    assert (died.slot, died.exit_code) == (1, 1)
+    assert [type(said) for said in host.hear(news.Condition("well"))] == [NodeRecovered]
+    host.order(attempt=2, slot=2)
+    assert len(host.wants(Start)) == 1
+
+
+def test_a_full_disk_is_said_of_an_engine_that_was_frozen_and_of_a_node_that_joins_again() -> None:
+    host = Host()
+    host.hear(news.Condition("frozen", "hangs"))
+    host.hear(news.Condition("well", full=FULL))
+    assert [said.reason for said in host.shows()] == [FULL]
+    host.say(NodeLost(node="a", silent_s=3.0))
+    assert [type(said) for said in host.settle()] == [NodeJoined, NodeDegraded]
+
+
+def test_a_disk_is_full_below_a_least_and_has_room_again_at_twice_as_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def words(free: int, total: int = 100 << 30, *, was_full: bool = False) -> str:
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=total, free=free))
+        return facts.full("/var/lib/docker", was_full=was_full)
+
+    assert words(256 << 20) == ""
+    assert words((256 << 20) - 1) == FULL
+    assert words(511 << 20, was_full=True) == FULL
+    assert words(512 << 20, was_full=True) == ""
+    assert words(6 << 20, 100 << 20) == ""
+    assert "less than 5 MiB" in words(4 << 20, 100 << 20)
+
+
+def test_of_a_disk_that_is_not_seen_from_here_nothing_is_said() -> None:
+    assert facts.full("/no/such/folder", was_full=True) == ""
 
 
 def test_a_runner_that_never_reached_its_engine_says_so_of_a_node_that_is_known() -> None:

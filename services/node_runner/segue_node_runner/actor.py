@@ -200,7 +200,9 @@ class Actor:
         self.hear(one)
 
     async def _probe(self, cluster: str) -> None:
+        full = False
         while True:
-            found = await facts.condition(self.engine.calls, cluster)
+            found = await facts.condition(self.engine.calls, cluster, was_full=full)
+            full = bool(found.full)
             self.hear(found)
             await anyio.sleep(PROBE_EVERY_S if found.state == "well" else UNWELL_PROBE_EVERY_S)

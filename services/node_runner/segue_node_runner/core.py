@@ -182,9 +182,11 @@ class NodeRunner(Core):
             yield from self._tidy()
 
     def _of_itself(self, me: Node) -> Iterator[Decision]:
-        """Say that the engine is well again, and which lease is held now."""
-        if me.degraded:
-            yield Decision(NodeRecovered(node=self.node), me.cause)
+        """Say that the engine is full, or well again, and which lease is held now."""
+        full = self.yard.condition.full
+        if me.degraded != full:
+            degraded = NodeDegraded(node=self.node, reason=full)
+            yield Decision(degraded if full else NodeRecovered(node=self.node), me.cause)
         lease = self.strict.guard.lease
         if me.facts.lease != lease and self.yard.facts is not None:
             joining = self._joining(self.yard.facts)

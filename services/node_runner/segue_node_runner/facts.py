@@ -15,6 +15,8 @@ from segue_node_runner.news import Condition, Facts
 from segue_node_runner.sdk import Calls
 
 IMAGES_MOST = 200
+FULL_BYTES = 256 << 20  # With less than this, or than a twentieth of a small disk, it is full …
+ROOMY_TIMES = 2  # … until so many times as much is free.
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
@@ -40,7 +42,7 @@ async def facts(calls: Calls) -> Facts:
     return await calls.quick(look)
 
 
-async def condition(calls: Calls, cluster: str) -> Condition:
+async def condition(calls: Calls, cluster: str, *, was_full: bool = False) -> Condition:
     """Ask for what only a working engine can tell: a ping is answered by a frozen one too.
 
     `info` reaches containerd, `top` a running container's shim. One shim that hangs says nothing
@@ -57,7 +59,12 @@ async def condition(calls: Calls, cluster: str) -> Condition:
     async def ask_info() -> None:
         nonlocal found
         try:
-            if not _has_containerd(await calls.probe(lambda api: api.info())):
+            info = await calls.probe(lambda api: api.info())
+            if _has_containerd(info):
+                found = Condition(
+                    "well", full=full(info.get("DockerRootDir", ""), was_full=was_full)
+                )
+            else:
                 found = Condition("frozen", "the engine has lost its containerd: start it again")
         except EngineError as error:
             found = _unwell(error, answers=True)
@@ -92,6 +99,18 @@ def _has_containerd(info: dict[str, Any]) -> bool:
 def _names(images: list[dict[str, Any]]) -> set[str]:
     tagged = (name for image in images for name in image.get("RepoTags") or [])
     return {name for name in tagged if name != "<none>:<none>"}
+
+
+def full(folder: str, *, was_full: bool) -> str:
+    """Say that the disk on which the engine keeps its data is full; nothing of one not seen."""
+    try:
+        disk = shutil.disk_usage(folder)
+    except OSError:
+        return ""
+    least = min(FULL_BYTES, disk.total // 20)
+    if disk.free >= least * (ROOMY_TIMES if was_full else 1):
+        return ""
+    return f"its disk is full: less than {least >> 20} MiB are free at {folder}"
 
 
 def _disk_bytes(folder: str) -> int:

@@ -86,10 +86,14 @@ class Guard(msgspec.Struct, frozen=True):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """How the engine is: well, away (nobody answers), or frozen (it answers, and cannot work)."""
+    """How the engine is: well, away (nobody answers), or frozen (it answers, and cannot work).
+
+    One that is well may be `full`, in words: what it runs is as it was, and more has no room.
+    """
 
     state: Literal["well", "away", "frozen"]
     words: str = ""
+    full: str = ""
 
 
 class Inventory(msgspec.Struct, frozen=True):

@@ -81,6 +81,8 @@ class Yard:
     def no_room(self, used: Resources) -> str:
         """Check the capacity once more, with all that was ordered here before."""
         assert self.facts is not None, "nothing is started before the facts are known"
+        if self.condition.full:
+            return self.condition.full
         if used.memory_bytes > self.facts.memory_bytes:
             return f"the node has {self.facts.memory_bytes >> 20} MiB, reserved would be more"
         if used.cpu_millicores > self.facts.cpu_millicores:

@@ -101,7 +101,7 @@ class NodeReturned(NodeEvent, type="node.returned"):
 
 
 class NodeDegraded(NodeEvent, type="node.degraded"):
-    """The node runner's engine does not answer or cannot work. No new containers go there."""
+    """The engine does not answer, cannot work or has a full disk. No new containers go there."""
 
     reason: str
 
