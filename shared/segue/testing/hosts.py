@@ -172,7 +172,7 @@ class Host:
         """Tell what runs in containers, without asking the engine."""
         found = []
         for folder in sorted(_tree(self.cgroup).glob("*/")):
-            pids = sorted(_living(folder))
+            pids = sorted(living(folder))
             if folder.name != "host" and pids:
                 begun = any(not _is_runtime(pid) for pid in pids)
                 found.append(Running(folder.name, self._labels(folder.name), pids, begun))
@@ -199,7 +199,7 @@ class Host:
         return found
 
     def _pids(self) -> set[int]:
-        return _living(_tree(self.cgroup))
+        return living(_tree(self.cgroup))
 
 
 class Hosts:
@@ -289,11 +289,12 @@ def _tree(cgroup: str) -> pathlib.Path:
     return (_CGROUPS if unified else _CGROUPS / "freezer") / cgroup
 
 
-def _living(tree: pathlib.Path) -> set[int]:
+def living(tree: pathlib.Path) -> set[int]:
+    """Give the processes of a cgroup and of those below it, which may go while they are read."""
     found: set[int] = set()
-    for file in tree.rglob("cgroup.procs"):
+    for folder, _, _ in os.walk(tree):
         with contextlib.suppress(OSError):
-            found |= {int(pid) for pid in file.read_text().split()}
+            found |= {int(pid) for pid in pathlib.Path(folder, "cgroup.procs").read_text().split()}
     return found
 
 
