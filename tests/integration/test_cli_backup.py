@@ -2,17 +2,19 @@
 
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
 import pytest
+from anyio import CancelScope
 from segue.bus import Bus, BusRefusedError
 from segue.log import Message, Stored
 from segue.testing.nats_server import NatsServer
-from segue_cli.backup import backup, restore
+from segue_cli.backup import Meter, backup, restore
 from segue_cli.connect import BusFlags
-from segue_cli.errors import FailedError, InvalidError
+from segue_cli.errors import FailedError, InterruptedByUserError, InvalidError
 
 FILE_BYTES = b"secret" * 100_000
 
@@ -136,6 +138,70 @@ async def test_a_backup_that_breaks_off_leaves_nothing_behind(
         await backup(file, overwrite=True, bus=flags)
     assert file.read_text() == "the last good one"
     assert [path.name for path in file.parent.iterdir() if "segue" in path.name] == [file.name]
+
+
+@pytest.fixture
+def pressed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], CancelScope]:
+    """Let Ctrl-C be pressed once, while one thing is kept, compared or restored."""
+
+    def at(thing: str) -> CancelScope:
+        scope = CancelScope()
+
+        class Breaks(Meter):
+            @contextmanager
+            def of(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+                if name == thing and not scope.cancel_called:
+                    scope.cancel()
+                with super().of(name, total) as seen:
+                    yield seen
+
+        monkeypatch.setattr("segue_cli.backup.Meter", Breaks)
+        return scope
+
+    return at
+
+
+@pytest.mark.parametrize("thing", ["snapshots", "events", "files"])
+async def test_a_backup_that_is_interrupted_says_that_there_is_none(
+    told: Bus,
+    flags: BusFlags,
+    file: pathlib.Path,
+    pressed: Callable[[str], CancelScope],
+    thing: str,
+) -> None:
+    file.write_text("the last good one")
+    with pressed(thing), pytest.raises(InterruptedByUserError, match="was not written"):
+        await backup(file, overwrite=True, bus=flags)
+    assert file.read_text() == "the last good one"
+    assert [path.name for path in file.parent.iterdir() if "segue" in path.name] == [file.name]
+
+
+async def test_while_a_backup_is_compared_ctrl_c_changes_nothing(
+    told: Bus, flags: BusFlags, file: pathlib.Path, pressed: Callable[[str], CancelScope]
+) -> None:
+    await backup(file, bus=flags)
+    await extend(told, "late")
+    with pressed("checksums"), pytest.raises(InterruptedByUserError, match="nothing was changed"):
+        await restore(file, replace=True, bus=flags)
+    assert (await told.head()).last == 41
+
+
+@pytest.mark.parametrize("thing", ["snapshots", "events", "files"])
+async def test_a_restore_that_is_interrupted_says_so_and_is_made_whole_by_the_same_again(
+    told: Bus,
+    flags: BusFlags,
+    file: pathlib.Path,
+    pressed: Callable[[str], CancelScope],
+    thing: str,
+) -> None:
+    await backup(file, bus=flags)
+    before = await messages(told)
+    with pressed(thing), pytest.raises(InterruptedByUserError, match="is not all there") as said:
+        await restore(file, replace=True, bus=flags)
+    assert "run the same again" in said.value.hint
+    await restore(file, replace=True, bus=flags)
+    assert await messages(told) == before
+    assert await told.get("files", "digest") == FILE_BYTES
 
 
 def flipped(data: bytes, at: int) -> bytes:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Annotated, Self
 
 import anyio
+import anyio.lowlevel
 import msgspec
 from cyclopts import Parameter
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
@@ -21,13 +22,20 @@ from segue_cli.amounts import count, size
 from segue_cli.app import installed_version
 from segue_cli.archive import ArchiveError, Kept, Manifest, Reader, Writer
 from segue_cli.connect import BusFlags, connected
-from segue_cli.errors import FailedError, InvalidError, NotFoundError
+from segue_cli.errors import (
+    FailedError,
+    InterruptedByUserError,
+    InvalidError,
+    NotFoundError,
+)
 from segue_cli.moment import clock, day
 from segue_cli.plane import LEADING
 from segue_cli.tables import AsJson, console, for_eyes, print_json
 
 EVENTS = "EVENTS"
 LISTENED_FOR_S = 1.2  # Leaders beat every 0.25 s.
+HALF = "interrupted: what the bus had is gone, and what is in the file is not all there"
+AGAIN = "run the same again, before deployer, scheduler or health monitor are started"
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -63,16 +71,18 @@ async def backup(
         raise InvalidError(f"{file} is there already", "name another file, or give --overwrite")
     if not file.parent.is_dir():
         raise InvalidError(f"there is no folder {file.parent}", "make it, or name a file elsewhere")
-    async with connected(bus) as there:
-        cluster = (await there.head()).cluster
-        with Writer(file) as writer, Meter("keeps", shown=for_eyes(as_json=as_json)) as meter:
-            for name in STREAMS:
-                await _keep(there, writer, name, meter)
-            manifest = writer.finish(
-                cluster=cluster,
-                made_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-                made_by=installed_version(),
-            )
+    with interruptible(f"interrupted: {file} was not written"):
+        async with connected(bus) as there:
+            cluster = (await there.head()).cluster
+            with Writer(file) as writer, Meter("keeps", shown=for_eyes(as_json=as_json)) as meter:
+                for name in STREAMS:
+                    await _keep(there, writer, name, meter)
+                await anyio.lowlevel.checkpoint()  # From here on the file will be there.
+                manifest = writer.finish(
+                    cluster=cluster,
+                    made_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+                    made_by=installed_version(),
+                )
     report = _report(file, manifest)
     if as_json:
         print_json([report])
@@ -108,11 +118,12 @@ async def restore(
     shown = for_eyes(as_json=as_json)
     try:
         with Reader(file) as reader:
-            with Meter("compares", shown=shown) as meter:
-                _check(reader, meter)
+            untouched = "interrupted: nothing was changed"
+            with interruptible(untouched), Meter("compares", shown=shown) as meter:
+                await _check(reader, meter)
             async with connected(bus) as there:
                 await _may_restore(there, reader.manifest, replace=replace)
-                with Meter("restores", shown=shown) as meter:
+                with interruptible(HALF, AGAIN), Meter("restores", shown=shown) as meter:
                     for kept in reader.manifest.streams:
                         await _put_back(there, reader, kept, meter)
                 last = (await there.head()).last
@@ -131,12 +142,23 @@ async def restore(
     print(_told(report, reader.manifest))
 
 
-def _check(reader: Reader, meter: "Meter") -> None:
+@contextmanager
+def interruptible(words: str, hint: str = "") -> Iterator[None]:
+    """Say what Ctrl-C leaves behind."""
+    try:
+        yield
+    except anyio.get_cancelled_exc_class():
+        raise InterruptedByUserError(words, hint) from None
+
+
+async def _check(reader: Reader, meter: "Meter") -> None:
     names = [kept.name for kept in reader.manifest.streams]
     if sorted(names) != sorted(STREAMS):
         raise ArchiveError(f"{reader.file} holds {', '.join(names) or 'nothing'}: not a whole log")
     with meter.of("checksums", sum(kept.bytes for kept in reader.manifest.streams)) as seen:
-        reader.check(seen)
+        for length in reader.compared():
+            seen(length)
+            await anyio.lowlevel.checkpoint()  # Ctrl-C is heard.
 
 
 async def _may_restore(bus: Bus, manifest: Manifest, *, replace: bool) -> None:
