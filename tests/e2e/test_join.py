@@ -7,10 +7,12 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 
 import anyio
+import msgspec
 import pytest
 from segue.bus import Bus, connect, settings
 from segue.envelope import ERRORS, decode
 from segue.events import Event
+from segue.events.container import ContainerStarted
 from segue.events.deploy import DeployCompleted
 from segue.events.node import NodeJoined
 from segue.log import Message
@@ -18,6 +20,7 @@ from segue.testing.cluster import bare
 from segue.testing.engine import BUSYBOX
 from segue.testing.hosts import Host, Hosts
 from segue_cli.backup import backup, restore
+from segue_cli.invitation import read, written
 
 pytestmark = [pytest.mark.engine, pytest.mark.hosts]
 
@@ -72,7 +75,7 @@ async def bus(hosts: Hosts, tmp_path: pathlib.Path) -> AsyncIterator[Bus]:
         hosts.clear()
 
 
-async def wait(bus: Bus, kind: type[Event]) -> Event:
+async def wait(bus: Bus, kind: type[Event], **fields: object) -> Event:
     with anyio.fail_after(90):
         while True:
             try:
@@ -86,7 +89,9 @@ async def wait(bus: Bus, kind: type[Event]) -> Event:
                     event = decode(stored).event
                 except ERRORS:
                     continue
-                if isinstance(event, kind):
+                if isinstance(event, kind) and all(
+                    getattr(event, name) == value for name, value in fields.items()
+                ):
                     return event
     raise AssertionError("a log has no end")
 
@@ -116,6 +121,40 @@ async def test_a_host_joins_with_its_token_and_runs_what_is_deployed(
     refused = segue(control, *words, code=1)
     assert "a runner is at work on a node called node-b already" in refused[0]
     assert not (tmp_path / "second").exists()
+
+
+async def test_a_host_that_joins_later_gets_what_is_to_run_on_each(
+    bus: Bus, hosts: Hosts, tmp_path: pathlib.Path
+) -> None:
+    control, first, later = hosts
+    service = {"image": BUSYBOX, "command": ["sleep", "1000"], "network_mode": "none"}
+    compose = {"services": {"web": {**service, "deploy": {"mode": "global"}}}}
+    for host, name in ((first, "node-b"), (later, "node-c")):
+        (token,) = segue(control, "server", "token", name, "--dir", f"{tmp_path}/etc")
+        words = ["node", "join", "--token", token, "--dir", f"{tmp_path}/{name}"]
+        follow_the_words(host, segue(host, *words, "--units", f"{tmp_path}/{name}-units"))
+        await wait(bus, NodeJoined, node=name)
+        if host is first:
+            await bus.append([Message("deploy.requested.shop", "deploy", bare(compose))])
+        await wait(bus, ContainerStarted, node=name)
+        assert len(host.processes()) == 1
+
+
+async def test_a_token_that_is_not_its_own_joins_nothing(
+    bus: Bus, hosts: Hosts, tmp_path: pathlib.Path
+) -> None:
+    control, host, _ = hosts
+    (token,) = segue(control, "server", "token", "node-b", "--dir", f"{tmp_path}/etc")
+    other = ["--dir", f"{tmp_path}/other", "--units", f"{tmp_path}/other-units"]
+    segue(control, "server", "init", *other, "--address", control.address)
+    (strange,) = segue(control, "server", "token", "node-b", "--dir", f"{tmp_path}/other")
+    stale = written(msgspec.structs.replace(read(token, "node"), password="of-before"))
+    for given, why in ((strange, "certificate verify failed"), (stale, "Authorization Violation")):
+        said = segue(host, "node", "join", "--token", given, "--dir", f"{tmp_path}/node", code=5)
+        assert len(said) == 2
+        assert why in said[0]
+        assert "nothing was written" in said[1]
+        assert not (tmp_path / "node").exists()
 
 
 async def test_three_control_hosts_are_one_bus_whose_log_comes_back_in_three_copies(

@@ -5,6 +5,7 @@ runs on this host, the default. A command never waits for a bus that is away.
 """
 
 import getpass
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -85,6 +86,7 @@ def quiet() -> None:
     if debugging():
         telemetry.configure("cli")
     else:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         structlog.configure(
             wrapper_class=structlog.make_filtering_bound_logger(50),
             logger_factory=structlog.ReturnLoggerFactory(),
