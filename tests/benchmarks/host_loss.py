@@ -1,10 +1,11 @@
 """How long until what a lost host ran runs elsewhere, beside Swarm: `just bench host_loss`.
 
-Three hosts of network namespaces run 60 containers. One host's wire is cut and everything on it
-killed at the same moment. Measured is, by the hosts' own process tables, until the program of the
-last of the 60 has begun on the other two: from the cut, and for Segue from the last beat too. Of
-that, the starts are what follows the last assignment; after each round the same two engines start
-20 of the very same containers by themselves, at the best of three concurrencies: their own limit.
+Three hosts of network namespaces run 60 containers, or as many as `--replicas` says. One host's
+wire is cut and everything on it killed at the same moment. Measured is, by the hosts' own process
+tables, until the program of the last of them has begun on the other two: from the cut, and for
+Segue also from the last beat that was heard and from the first that was not. Of that, the starts
+are what follows the last assignment; after each round the same two engines start as many of the
+very same containers by themselves, at the best of three concurrencies: their own limit.
 Swarm runs on the same hosts in the same run, after Segue, by engines of its own: as it is by
 default, and tuned to heartbeats of one second without a delay. `leading`: the lost host led the
 bus and all services of Segue, or the swarm.
@@ -13,6 +14,7 @@ bus and all services of Segue, or the swarm.
 import argparse
 import contextlib
 import functools
+import itertools
 import pathlib
 import statistics
 import tempfile
@@ -23,6 +25,7 @@ from typing import Any, NamedTuple
 
 import anyio
 
+from segue.beats import NODE_BEAT_EVERY_S
 from segue.events.container import ContainerAssigned
 from segue.events.deploy import DeployCompleted
 from segue.testing.bed import Bed, standing
@@ -31,8 +34,8 @@ from segue.testing.engine import BUSYBOX, EngineRefusedError
 from segue.testing.hosts import Host, HostEngine, Hosts
 from segue.testing.nats_cluster import NatsCluster
 
-REPLICAS = 60
 SWARM_PORT = 2377
+VICTIM = 3
 CALM_S = 12.0  # Longer than any grace after a start.
 
 
@@ -62,60 +65,63 @@ class SwarmEngine(HostEngine):
         return any(n["ID"] == own and n.get("ManagerStatus", {}).get("Leader") for n in nodes)
 
 
+class Wanted(NamedTuple):
+    """How much is to be measured."""
+
+    replicas: int
+    rounds: int
+    leading_rounds: int
+
+
 class Found(NamedTuple):
     """What one round has found, in seconds."""
 
     since_cut_s: float
     since_beat_s: float
+    since_missed_s: float
     starts_s: float
     engines_s: float  # What the engines need for as many starts.
 
 
 async def segue_rounds(
-    hosts: Hosts, servers: NatsCluster, folder: pathlib.Path, rounds: int, *, leading: bool
+    hosts: Hosts, servers: NatsCluster, folder: pathlib.Path, given: Wanted, *, leading: bool
 ) -> list[Found]:
     """Lose a host in each round."""
     found: list[Found] = []
-    for number in range(rounds):
+    for number in range(given.leading_rounds if leading else given.rounds):
         (own := folder / f"segue-{leading}-{number}").mkdir()
         for host in hosts:
             for name in ("state", "run"):
                 (host.folder / name).mkdir(exist_ok=True)
         async with standing(own, hosts, servers) as bed:
-            victim, other = (3, 1) if leading else (3, 2)
-            await one_round(bed, servers, victim, other, found, leading=leading)
-            await comes_back(bed, hosts[victim])
+            found.append(await one_round(bed, given.replicas, leading=leading))
+            await comes_back(bed, hosts[VICTIM])
     return found
 
 
-async def one_round(
-    bed: Bed,
-    servers: NatsCluster,
-    victim: int,
-    other: int,
-    found: list[Found],
-    *,
-    leading: bool,
-) -> None:
-    await led_from(bed, victim if leading else 1, other)
+async def one_round(bed: Bed, replicas: int, *, leading: bool) -> Found:
+    home, other = (VICTIM, 1) if leading else (1, 2)
+    await led_from(bed, home, other)
     bed.start_runners()
     await bed.joined()
-    await bed.insist(crowd(REPLICAS))
+    await bed.insist(crowd(replicas))
     await bed.wait_event(DeployCompleted, within_s=90)
-    await servers.lead(victim if leading else 1)
+    await bed.servers.lead(home)
     await anyio.sleep(CALM_S)
-    loss = await lose(bed, bed.hosts[victim], REPLICAS)
+    loss = await lose(bed, bed.hosts[VICTIM], replicas)
     starts_s = loss.since_cut_s - loss.stages[ContainerAssigned.type]
-    left = [one for one in bed.hosts if one.number != victim]
+    left = [one for one in bed.hosts if one.number != VICTIM]
+    share = replicas // 3
     engines_s = min(
-        [await anyio.to_thread.run_sync(by_themselves, left, many) for many in (2, 4, 10)]
+        [await anyio.to_thread.run_sync(by_themselves, left, share, many) for many in (2, 4, 10)]
     )
-    found.append(Found(loss.since_cut_s, loss.since_beat_s, starts_s, engines_s))
     print(f"  segue {'leading' if leading else 'default'}: {loss}", flush=True)
     print(f"    {starts_s:.2f} s were starts, {engines_s:.2f} s by the engines alone", flush=True)
+    missed_s = loss.since_beat_s - NODE_BEAT_EVERY_S
+    return Found(loss.since_cut_s, loss.since_beat_s, missed_s, starts_s, engines_s)
 
 
-def by_themselves(hosts: list[Host], concurrency: int) -> float:
+def by_themselves(hosts: list[Host], share: int, concurrency: int) -> float:
     """Have the engines start as many more of what they run: the create call is Segue's own."""
     like = hosts[0].engine.ask("GET", f"/containers/{hosts[0].processes()[0].container}/json")
     ours = {"Image": BUSYBOX, "Hostname": "", "Labels": {}, "HostConfig": like["HostConfig"]}
@@ -127,14 +133,13 @@ def by_themselves(hosts: list[Host], concurrency: int) -> float:
         made.append((host, container))
         host.engine.ask("POST", f"/containers/{container}/start")
 
-    wanted = begun(hosts) + REPLICAS // 3
+    wanted = begun(hosts) + share
     since = time.monotonic()
     with contextlib.ExitStack() as stack:
         pools = {host: stack.enter_context(ThreadPoolExecutor(concurrency)) for host in hosts}
         starts = [
-            pool.submit(start, host)
-            for host, pool in pools.items()
-            for _ in range(REPLICAS // 3 // len(hosts))
+            pools[host].submit(start, host)
+            for _, host in zip(range(share), itertools.cycle(hosts), strict=False)
         ]
         # Looked at all the while, as Segue's are: that takes its share of the processors too.
         took_s = until(lambda: begun(hosts) == wanted or any(map(failed, starts))) - since
@@ -180,8 +185,10 @@ def swarm_of(hosts: Hosts) -> list[SwarmEngine]:
     return engines
 
 
-def swarm_round(hosts: Hosts, engines: list[SwarmEngine], *, leading: bool, tuned: bool) -> float:
-    """Start 60, lose a host, wait; seconds since the cut."""
+def swarm_round(
+    hosts: Hosts, engines: list[SwarmEngine], replicas: int, *, leading: bool, tuned: bool
+) -> float:
+    """Start containers, lose a host, wait; seconds since the cut."""
     leader = next(number for number, one in enumerate(engines) if one.is_leader())
     victim = leader if leading else (leader + 1) % 3
     boss = engines[(victim + 1) % 3]
@@ -192,16 +199,16 @@ def swarm_round(hosts: Hosts, engines: list[SwarmEngine], *, leading: bool, tune
     body = {
         "Name": "shop",
         "TaskTemplate": task,
-        "Mode": {"Replicated": {"Replicas": REPLICAS}},
+        "Mode": {"Replicated": {"Replicas": replicas}},
     }
     service = boss.ask("POST", "/services/create", body)["ID"]
-    until(lambda: begun(hosts) == REPLICAS)
+    until(lambda: begun(hosts) == replicas)
     time.sleep(CALM_S)
     lost = hosts[victim + 1]
     lost.cut()
     cut_at = time.monotonic()
     lost.kill()
-    whole_at = until(lambda: begun(hosts) == REPLICAS)
+    whole_at = until(lambda: begun(hosts) == replicas)
     lost.restore()
     retrying(lambda: boss.ask("DELETE", f"/services/{service}"))
     until(lambda: not any(host.processes() for host in hosts))
@@ -238,19 +245,22 @@ def show(name: str, found: list[float]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--replicas", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--leading-rounds", type=int, default=3)
-    given = parser.parse_args()
+    given = Wanted(**vars(parser.parse_args()))
     folder = pathlib.Path(tempfile.mkdtemp())
     results: dict[str, list[float]] = {}
     with Hosts(3, folder) as hosts:
         with NatsCluster(hosts, folder / "bus") as servers:
-            for leading, rounds in ((False, given.rounds), (True, given.leading_rounds)):
+            for leading in (False, True):
                 play = functools.partial(segue_rounds, leading=leading)
-                losses = anyio.run(play, hosts, servers, folder, rounds)
+                losses = anyio.run(play, hosts, servers, folder, given)
                 name = "segue, the lost host led all" if leading else "segue"
                 results[f"{name}, since the cut"] = [one.since_cut_s for one in losses]
                 results[f"{name}, since the last beat"] = [one.since_beat_s for one in losses]
+                missed = f"{name}, since the first beat that was missed"
+                results[missed] = [one.since_missed_s for one in losses]
                 results[f"{name}, its starts"] = [one.starts_s for one in losses]
                 alone = f"{name}, as many starts by the engines alone"
                 results[alone] = [one.engines_s for one in losses]
@@ -263,7 +273,7 @@ def main() -> None:
             ):
                 results[name] = []
                 for _ in range(rounds):
-                    took = swarm_round(hosts, engines, leading=leading, tuned=tuned)
+                    took = swarm_round(hosts, engines, given.replicas, leading=leading, tuned=tuned)
                     results[name].append(took)
                     print(f"  {name}: {took:.2f}", flush=True)
         finally:
