@@ -5,7 +5,7 @@ import itertools
 import pytest
 from segue.leases import Claim, Standing, terms
 from segue.log import Outcome
-from segue_node_runner.lease import GONE_S, Holder, Look, Renew, Sheet
+from segue_node_runner.lease import GONE_S, HEARD_S, Holder, Look, Renew, Sheet
 
 TERMS = terms(1)  # 6 s, renewed each 2 s, given up 1 s earlier.
 REFUSED, UNKNOWN = Outcome("refused"), Outcome("unknown", reason="no answer")
@@ -219,6 +219,32 @@ def test_a_death_in_time_is_no_fencing() -> None:
     assert not play.holder.killed(ONE, play.now)
     assert play.holder.killed(ONE, play.holder.sheet.deadline)
     assert not play.holder.killed(TWO, play.holder.sheet.deadline)
+
+
+def test_who_was_to_die_before_a_late_renewal_is_known_though_its_death_is_heard_after_it() -> None:
+    play = Play().begins()
+    play.holder.admit(ONE, 7, play.now)
+    while play.now < play.holder.sheet.deadline:
+        play.claims(7, UNKNOWN)
+    play.claims(7, Outcome("stored", 8))
+    assert play.holder.held(play.now) == 7
+    assert play.holder.killed(ONE, play.now)
+    assert not play.holder.killed(TWO, play.now)
+    play.claims(8, Outcome("stored", 9))
+    assert play.holder.killed(ONE, play.now), "a loaded engine tells of it seconds later"
+    late_by = play.now + HEARD_S
+    for sequence in itertools.count(9):
+        play.claims(sequence, Outcome("stored", sequence + 1))
+        if play.now >= late_by:
+            break
+    assert not play.holder.killed(ONE, play.now), "it has lived on"
+
+
+def test_a_renewal_in_time_lets_nobody_die() -> None:
+    play = Play().begins()
+    play.holder.admit(ONE, 7, play.now)
+    play.claims(7, Outcome("stored", 8))
+    assert not play.holder.killed(ONE, play.now)
 
 
 @pytest.mark.parametrize("replicas", [1, 3])

@@ -19,6 +19,7 @@ from segue.log import Outcome
 RETRY_S, REFUSED_S = 0.5, 0.1
 ALIVE_S = 1.0  # A fencer that gave no sign of life for longer is not counted on for a start …
 GONE_S = 3.0  # … and for so long, not at all.
+HEARD_S = 10.0  # So long after the lease went on late, a death is put down to the fencer.
 LOOKS = 3  # Signs of life that hold one whole look after all that was written before.
 
 
@@ -53,6 +54,8 @@ class Holder:
         self._asking = self._confirmed = False
         self._act_at = self._sent_at = 0.0
         self._looks_left = LOOKS if sheet.over else 0
+        self._doomed: frozenset[str] = frozenset()  # Whose time was over when the lease went on …
+        self._doomed_at = 0.0  # … the last time that it did so late.
         self._sign = 0.0
         self._signed_at = float("-inf")
         self._why = "it has not been asked for yet"
@@ -101,6 +104,8 @@ class Holder:
         if outcome.kind == "stored":
             self._standing, self._confirmed = outcome.sequence, True
             self._act_at = self._sent_at + self.terms.renew_s
+            if now >= self.sheet.deadline > 0:
+                self._doomed, self._doomed_at = frozenset(self.sheet.containers), now
             self.sheet = msgspec.structs.replace(
                 self.sheet,
                 session=self._claim.session,
@@ -166,4 +171,5 @@ class Holder:
     def killed(self, container: str, now: float) -> bool:
         """Tell whether a container that died now was to die because a lease was over."""
         late = container in self.sheet.containers and now >= self.sheet.deadline
-        return late or container in self.sheet.over
+        before = container in self._doomed and now - self._doomed_at < HEARD_S
+        return late or before or container in self.sheet.over
