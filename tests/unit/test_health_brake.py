@@ -71,10 +71,28 @@ def test_nodes_that_come_back_end_it_and_nobody_is_lost() -> None:
     assert {ward.phase(node) for node in "abc"} == {"up"}
 
 
-def test_one_that_stays_silent_when_the_others_are_back_is_lost_at_once() -> None:
+def test_one_that_stays_silent_when_the_others_are_back_has_a_moment_to_follow() -> None:
     ward = Ward("abcd")
     ward.beat("d", for_s=20)
-    assert lost(ward.beat("bcd", for_s=1)) == ["a"]
+    said = ward.beat("bcd", for_s=3)
+    assert (lost(said), held(said)) == ([], [([], 0)])
+    assert lost(ward.beat("bcd", for_s=0.5)) == ["a"]
+
+
+def test_those_that_follow_within_the_moment_are_not_lost() -> None:
+    ward = Ward("abcd")
+    ward.beat("d", for_s=20)
+    ward.beat("bcd", for_s=2.5)
+    assert lost(ward.beat("abcd", for_s=60)) == []
+    assert ward.phase("a") == "up"
+
+
+def test_a_clock_that_is_set_back_keeps_nobody() -> None:
+    ward = Ward("abcd")
+    ward.beat("d", for_s=20)
+    ward.beat("bcd", for_s=0.5)
+    ward.picture.state.losses_eased_at += 3_600
+    assert lost(ward.beat("bcd", for_s=0.5)) == ["a"]
 
 
 def test_nodes_that_are_lost_one_after_another_are_not_held() -> None:

@@ -105,5 +105,6 @@ def test_a_held_loss_is_remembered_with_the_time_of_its_beginning() -> None:
     assert (state.losses_held, state.losses_held_since) == (["b"], began)
     log.say(NodeLossHeld(nodes=[], of=0))
     assert (state.losses_held, state.losses_held_since) == ([], 0.0)
+    assert state.losses_eased_at == log.now
     log.say(NodeLossHeld(nodes=["a"], of=3))
-    assert state.losses_held_since == log.now
+    assert (state.losses_held_since, state.losses_eased_at) == (log.now, 0.0)

@@ -2,7 +2,8 @@
 
 More than a third of the nodes, and at least two, silent within a minute: nothing is given up for
 `HELD_S`, then one node each `EACH_S`, those that have been silent longest first. A node is counted
-while it is suspected, and for `WINDOW_S` after it was lost. Clusters of two have no brake.
+while it is suspected, and for `WINDOW_S` after it was lost. Clusters of two have no brake. When
+so many are back that it is over, the rest have `EASED_S` to follow: a network heals bit by bit.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from segue.picture import Node, Picture
 WINDOW_S = 60.0
 HELD_S = 30.0
 EACH_S = 10.0
+EASED_S = 3.0
 _WORDS = (
     f"they are given up from {HELD_S:g} s on, one each {EACH_S:g} s; "
     "`segue node rm --force` gives one up at once"
@@ -32,7 +34,12 @@ def apply(
     of = _too_many(picture, now)
     held = picture.state.losses_held
     if not of:
-        return back + _told(picture, [], 0) + list(lost.values()), None
+        over, eased_at = _told(picture, [], 0), picture.state.losses_eased_at
+        if over:
+            return back + over, None
+        if lost and eased_at <= now < eased_at + EASED_S:
+            return back, eased_at + EASED_S
+        return back + list(lost.values()), None
     if not lost and not held:
         return back, None  # Those that fell silent may yet be heard again.
     silent = [name for name, node in sorted(picture.nodes.items()) if node.phase == "suspected"]

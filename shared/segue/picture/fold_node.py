@@ -146,6 +146,7 @@ def loss_held(picture: Indexed, record: Record, event: NodeLossHeld) -> None:
     if not (state.losses_held and event.nodes):
         state.losses_held_since = record.time if event.nodes else 0.0
     state.losses_held, state.losses_told = event.nodes, record.sequence
+    state.losses_eased_at = 0.0 if event.nodes else record.time
 
 
 def returned(picture: Indexed, record: Record, event: NodeReturned) -> None:

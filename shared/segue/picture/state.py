@@ -353,5 +353,6 @@ class State(msgspec.Struct, omit_defaults=True):
     losses_held: list[str] = []  # Silent nodes that are not given up: too many at once …
     losses_held_since: float = 0.0  # … since then.
     losses_told: int = 0  # Sequence of the newest word on that.
+    losses_eased_at: float = 0.0  # When that was over; 0 while it is not.
     strangers: dict[str, dict[str, Held]] = {}  # By slot and node: what the log does not know.
     log: LogRoom | None = None  # What was said of its room, if anything ever was.
