@@ -67,7 +67,7 @@ async def test_a_published_port_leads_to_every_replica_and_outlives_bus_and_gate
     segue.start_gateway("node-a", "--http-port", str(PORT + 1))
     head = await segue.head()
     await segue.wait_event(GatewayJoined, after=head)
-    async with under_load("127.0.0.1", PORT, clients=2) as tally:
+    async with under_load(("127.0.0.1", PORT), clients=2) as tally:
         await segue.say(ScaleRequested(app="shop", service="web", replicas=4))
         await segue.wait_event(EndpointReady, slot=4)
         await anyio.sleep(0.2)
@@ -108,7 +108,7 @@ async def test_ten_replicas_are_replaced_under_load_and_no_request_fails(segue: 
     await segue.wait_event(DeployCompleted, revision=1)
     for slot in range(1, 11):
         await segue.wait_event(EndpointReady, slot=slot)
-    async with under_load("127.0.0.1", PORT, clients=2) as tally:
+    async with under_load(("127.0.0.1", PORT), clients=2) as tally:
         await deploy(segue, "v2", replicas=10)
         await segue.wait_event(DeployCompleted, revision=2, within_s=200)
     print(f"{tally.asked} requests")

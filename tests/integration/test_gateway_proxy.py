@@ -1,5 +1,6 @@
 """A real HAProxy does what the table says, and nobody who asks notices that it changes."""
 
+import asyncio
 import os
 import pathlib
 from collections.abc import AsyncIterator, Callable
@@ -7,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import anyio
 import pytest
-from segue.testing.load import Server, Tally, ask, line, under_load
+from segue.testing.load import Server, ask, line, under_load
 from segue_gateway import runtime
 from segue_gateway.certificates import Certificates
 from segue_gateway.proxy import Proxy, ProxyError
@@ -90,22 +91,14 @@ async def drained(proxy: Proxy, name: str) -> None:
             await anyio.sleep(0.02)
 
 
-async def asked_more(tally: Tally, by: int = 20) -> None:
-    """Wait until so many more requests were answered or failed."""
-    goal = tally.asked + by
-    with anyio.fail_after(60):
-        while tally.asked < goal:
-            await anyio.sleep(0.01)
-
-
 @pytest.mark.parametrize("words", ["http", "tcp"])
 async def test_every_container_is_replaced_under_load_and_no_request_fails(
     proxy: Proxy, servers: dict[int, Server], words: str
 ) -> None:
     http = words == "http"
     await proxy.apply(table(endpoint(1), endpoint(2), http=http))
-    async with under_load(VIP, BOUND) as tally:
-        await asked_more(tally)
+    async with under_load((VIP, BOUND)) as tally:
+        await tally.more(20)
         for old in range(1, 9):
             new = old + 2
             servers[new] = await server(new).__aenter__()
@@ -115,7 +108,7 @@ async def test_every_container_is_replaced_under_load_and_no_request_fails(
             await drained(proxy, f"{old}-1")
             await servers[old].kill()
             await proxy.apply(table(*stays, http=http))
-            await asked_more(tally)
+            await tally.more(20)
     assert tally.failed == []
     assert tally.answers.keys() == {f"s{n}" for n in range(1, 11)}
     assert proxy.reloads == 0, "what comes and goes takes no reload"
@@ -127,10 +120,10 @@ async def test_a_container_that_crashes_is_left_out_before_anyone_says_so(
 ) -> None:
     http = words == "http"
     await proxy.apply(table(endpoint(1), endpoint(2), http=http))
-    async with under_load(VIP, BOUND) as tally:
-        await asked_more(tally)
+    async with under_load((VIP, BOUND)) as tally:
+        await tally.more(20)
         servers[1]._server.close()  # type: ignore[union-attr] # It listens no more; what flows ends.
-        await asked_more(tally, 60)
+        await tally.more(60)
     assert tally.failed == []
 
 
@@ -196,9 +189,9 @@ async def test_whoever_comes_after_takes_the_running_proxy_over(
     async with line(VIP, BOUND) as held:
         await held.say("one")
         heir = proxies()
-        async with under_load(VIP, BOUND) as tally:
+        async with under_load((VIP, BOUND)) as tally:
             await heir.apply(table(endpoint(1), endpoint(2), http=False))
-            await asked_more(tally)
+            await tally.more(20)
         assert tally.failed == []
         assert await held.say("two") == "s1 two"
 
@@ -248,3 +241,31 @@ async def test_a_request_that_changes_something_is_never_sent_twice(
     assert await ask(VIP, BOUND, "/drop") == (200, "s1"), "a question is asked again"
     assert (await ask(VIP, BOUND, "/drop", method="POST"))[0] == 502
     assert servers[1].asked == {"GET /drop": 2, "POST /drop": 1}
+
+
+async def test_a_question_that_waits_at_one_that_has_gone_is_asked_elsewhere(
+    proxy: Proxy, servers: dict[int, Server]
+) -> None:
+    asked = anyio.Event()
+
+    async def never(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        asked.set()
+        await asyncio.Event().wait()
+
+    answers: list[tuple[int, str]] = []
+
+    async def client() -> None:
+        answers.append(await ask(VIP, BOUND))
+        tasks.cancel_scope.cancel()
+
+    silent = await asyncio.start_server(never, at(3), NUMBER)
+    await proxy.apply(table(endpoint(3)))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client)
+        with anyio.fail_after(60):
+            await asked.wait()
+        await proxy.apply(table(endpoint(1)))
+        tasks.start_soon(proxy.run)
+    silent.close()
+    assert answers == [(200, "s1")]

@@ -26,7 +26,7 @@ from segue_gateway.commands import CommandError, run
 from segue_gateway.render import Setting, Text, backend_name, render
 from segue_gateway.runtime import SESSIONS_OF_SERVERS, Processes, RuntimeAwayError
 from segue_gateway.table import Table
-from segue_gateway.tell import Refused, followed
+from segue_gateway.tell import Pair, Refused, followed, forgotten
 
 RELOAD_EVERY_S = 0.25  # Changes of the topology that come closer together are one reload.
 TRY_AGAIN_S = 30.0  # A port that was somebody else's.
@@ -50,7 +50,7 @@ class Proxy:
         self.reloads = 0
         self._text: Text | None = None  # What the worker does; None: that is not known.
         self._table: Table | None = None
-        self._leaving: set[tuple[str, str]] = set()  # Gone from the table, and still connected.
+        self._leaving: dict[Pair, float] = {}  # Gone from the table, still connected, since when.
         self._shut: dict[str, str] = {}  # Listeners whose ports are somebody else's, and the words.
         self._shut_at = self._reloaded_at = 0.0
         self._lock = anyio.Lock()
@@ -126,7 +126,7 @@ class Proxy:
         elif self._shut and time.monotonic() - self._shut_at >= TRY_AGAIN_S:
             await self._apply(table)
         elif self._leaving:
-            await self._forget_leaving()
+            await forgotten(self._worker_socket, self._leaving)
 
     async def stop(self) -> None:
         """End it with every connection it has."""
@@ -162,14 +162,6 @@ class Proxy:
             },
         )
 
-    async def _forget_leaving(self) -> None:
-        pairs = sorted(self._leaving)
-        lines = [f"del server {backend}/{name}" for backend, name in pairs]
-        answers = await runtime.ask_worker(self._worker_socket, lines)
-        for pair, said in zip(pairs, answers, strict=True):
-            if "deleted" in said or "No such server" in said:
-                self._leaving.discard(pair)
-
     # Loading a file.
 
     @property
@@ -187,7 +179,7 @@ class Proxy:
             words = await self._load(text)
             self._reloaded_at = time.monotonic()
             if not words:
-                self._text, self._leaving = msgspec.structs.replace(text, draining={}), set()
+                self._text, self._leaving = msgspec.structs.replace(text, draining={}), {}
                 self._text.draining.update({backend: set() for backend in text.draining})
                 return
             found = {_listener(match) for match in _BIND.finditer(words)} - set(self._shut)

@@ -36,6 +36,13 @@ NODES = "nodes"
 _NO_ASKER = "192.0.2.1"
 
 
+# An end that has vanished without a word is noticed within half a minute, by either end.
+_KEEPALIVE = "\n".join(
+    f"  option {end}tcpka\n  {end}tcpka-idle 10s\n  {end}tcpka-intvl 5s\n  {end}tcpka-cnt 3"
+    for end in ("cli", "srv")
+)
+
+
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """What this host's proxy is told besides the table; paths are absolute."""
 
@@ -144,19 +151,18 @@ def _globals(setting: Setting) -> str:
 {nobody}
 defaults tcp
   mode tcp
-  balance leastconn
+  balance roundrobin
   timeout connect 2s
   timeout client 1h
   timeout server 1h
   timeout check 2s
-  option clitcpka
-  option srvtcpka
+{_KEEPALIVE}
   retries 3
   option redispatch 1
 
 defaults http
   mode http
-  balance leastconn
+  balance roundrobin
   timeout connect 2s
   timeout http-request 30s
   timeout http-keep-alive 60s
@@ -165,7 +171,8 @@ defaults http
   timeout tunnel 1h
   timeout check 2s
   option idle-close-on-response
-  retries 3
+{_KEEPALIVE}
+  retries 5
   option redispatch 1
 """
 
@@ -318,5 +325,6 @@ def _mesh(table: Table, setting: Setting) -> str:
   default_backend mesh
 
 backend mesh from tcp
+  retries 0
   server there 0.0.0.0:0
 """

@@ -2,14 +2,20 @@
 
 Only what differs between what it does and what it is to do is said. A new server is added, its
 health looked after, and enabled, in this order; one that drains keeps what flows; one that is gone
-is closed and deleted, or, while a connection still clings to it, left for later.
+gets nothing more and is deleted, or, while a connection still clings to it, left for later. Only
+then are its connections cut: a request that waits for an answer is tried elsewhere when that
+happens, but one that is still about to connect would be lost, and goes elsewhere by itself.
 """
 
 import pathlib
+import time
 from collections.abc import Iterator
 
 from segue_gateway import runtime
 from segue_gateway.render import Text
+
+Pair = tuple[str, str]  # A backend and a server of it.
+CUT_AFTER_S = 2.5  # Longer than a connection may take to be made.
 
 
 class Refused(Exception):  # noqa: N818 — what the worker did, not what went wrong here.
@@ -17,18 +23,18 @@ class Refused(Exception):  # noqa: N818 — what the worker did, not what went w
 
 
 async def followed(
-    socket: str, text: Text, before: Text, leaving: set[tuple[str, str]], folder: pathlib.Path
+    socket: str, text: Text, before: Text, leaving: dict[Pair, float], folder: pathlib.Path
 ) -> None:
     """Say what has changed since `before`. Raises Refused and RuntimeAwayError.
 
-    Servers that could not be deleted yet are added to `leaving`.
+    Servers that could not be deleted yet are added to `leaving`, with the time.
     """
     gone = list(_gone(text, before))
     lines = [
         *_mapped(text, before, folder),
         *_come(text, before),
         *_drained(text, before),
-        *(line for pair in gone for line in _closing(*pair)),
+        *_closed(gone),
     ]
     if not lines:
         return
@@ -37,7 +43,7 @@ async def followed(
         if line.startswith("del server"):
             if "deleted" not in said:
                 backend, _, name = line.removeprefix("del server ").partition("/")
-                leaving.add((backend, name))
+                leaving[backend, name] = time.monotonic()
         elif said and "New server registered" not in said:
             raise Refused(f"{line.split(' ssl ')[0]}: {said}")
 
@@ -78,15 +84,26 @@ def _drained(text: Text, before: Text) -> Iterator[str]:
                 yield f"set server {backend}/{name} state drain"
 
 
-def _gone(text: Text, before: Text) -> Iterator[tuple[str, str]]:
+def _gone(text: Text, before: Text) -> Iterator[Pair]:
     for backend, servers in before.servers.items():
         stays = set(text.servers[backend]) | text.draining[backend]
         there = [*servers, *sorted(before.draining.get(backend, set()) - set(servers))]
         yield from ((backend, name) for name in there if name not in stays)
 
 
-def _closing(backend: str, name: str) -> Iterator[str]:
-    one = f"{backend}/{name}"
-    yield f"set server {one} state maint"
-    yield f"shutdown sessions server {one}"
-    yield f"del server {one}"
+def _closed(gone: list[Pair]) -> Iterator[str]:
+    yield from (f"set server {backend}/{name} state maint" for backend, name in gone)
+    yield from (f"del server {backend}/{name}" for backend, name in gone)
+
+
+async def forgotten(socket: str, leaving: dict[Pair, float]) -> None:
+    """Delete what could not be deleted before, and cut what clings to it after a while."""
+    cut = time.monotonic() - CUT_AFTER_S
+    late = [pair for pair, since in leaving.items() if since <= cut]
+    pairs = sorted(leaving)
+    lines = [f"shutdown sessions server {backend}/{name}" for backend, name in late]
+    lines += [f"del server {backend}/{name}" for backend, name in pairs]
+    answers = await runtime.ask_worker(socket, lines)
+    for pair, said in zip(pairs, answers[len(late) :], strict=True):
+        if "deleted" in said or "No such server" in said:
+            del leaving[pair]

@@ -6,8 +6,9 @@ of its own. What runs is told from the kernel's tables, so that no engine has to
 
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 
@@ -19,6 +20,7 @@ from segue.testing.nats_cluster import NatsCluster
 from segue.testing.process import Process
 
 LOG_BYTES_MAX = 1 << 30
+B = TypeVar("B", bound="Bed")
 
 
 class Bed(Cluster):
@@ -103,13 +105,15 @@ class Bed(Cluster):
 
 
 @asynccontextmanager
-async def standing(folder: Path, hosts: Hosts, servers: NatsCluster) -> AsyncIterator[Bed]:
+async def built(
+    kind: type[B], folder: Path, hosts: Hosts, servers: NatsCluster
+) -> AsyncIterator[B]:
     """Give a Segue with a fresh log and no process yet; all of it ends with the block."""
     await servers.forget()
     bus = await connect(servers.settings, name="test")
     try:
         await bus.set_up(Plan(bytes_max=LOG_BYTES_MAX))
-        bed = Bed(folder, hosts, servers, bus)
+        bed = kind(folder, hosts, servers, bus)
     except BaseException:
         await bus.close()
         raise
@@ -118,3 +122,8 @@ async def standing(folder: Path, hosts: Hosts, servers: NatsCluster) -> AsyncIte
     finally:
         with anyio.CancelScope(shield=True):
             await bed.close()
+
+
+def standing(folder: Path, hosts: Hosts, servers: NatsCluster) -> AbstractAsyncContextManager[Bed]:
+    """Give one that is nothing more than a `Bed`."""
+    return built(Bed, folder, hosts, servers)

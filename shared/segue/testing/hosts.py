@@ -121,6 +121,11 @@ class Host:
         self.units.append(process)
         return process
 
+    def do(self, line: str) -> str:
+        """Run a shell's line on this host to its end; give what it prints."""
+        command = [*self.enter, "sh", "-ec", line]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
     def start(self) -> None:
         """Start the engine, and what was running when the host was killed."""
         (_tree(self.cgroup) / "host").mkdir(parents=True, exist_ok=True)
@@ -176,6 +181,15 @@ class Host:
             if folder.name != "host" and pids:
                 begun = any(not _is_runtime(pid) for pid in pids)
                 found.append(Running(folder.name, self._labels(folder.name), pids, begun))
+        return found
+
+    def pids(self, program: str) -> list[int]:
+        """Tell which of its processes run a program."""
+        found = []
+        for pid in self._pids():
+            with contextlib.suppress(OSError):
+                if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == program:
+                    found.append(pid)
         return found
 
     def end(self) -> None:

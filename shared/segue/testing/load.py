@@ -5,6 +5,8 @@ For what stands between them: a request that is not answered in full, by whoever
 
 import asyncio
 import contextlib
+import ssl
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
@@ -83,22 +85,34 @@ class Server:
 
 
 async def _headers(reader: asyncio.StreamReader) -> dict[str, str]:
-    found: dict[str, str] = {}
-    while (line := await reader.readline()) not in (b"\r\n", b""):
-        key, _, value = line.decode().partition(":")
-        found[key.strip().lower()] = value.strip()
+    """Read a request's headers, and skip its body."""
+    found = await _head(reader)
     await reader.readexactly(int(found.get("content-length", 0)))
     return found
 
 
+async def _head(reader: asyncio.StreamReader) -> dict[str, str]:
+    found: dict[str, str] = {}
+    while (line := await reader.readline()) not in (b"\r\n", b""):
+        key, _, value = line.decode().partition(":")
+        found[key.strip().lower()] = value.strip()
+    return found
+
+
 async def ask(
-    address: str, port: int, path: str = "/", *, method: str = "GET", source: str = ""
+    address: str,
+    port: int,
+    path: str = "/",
+    *,
+    method: str = "GET",
+    source: str = "",
+    host: str = "test",
 ) -> tuple[int, str]:
     """Ask once over a connection of its own; give status and body, or raise OSError."""
     local = (source, 0) if source else None
     reader, writer = await asyncio.open_connection(address, port, local_addr=local)
     try:
-        head = f"{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
         writer.write(f"{head}Content-Length: 0\r\n\r\n".encode())
         said = await reader.read()
     finally:
@@ -109,39 +123,119 @@ async def ask(
     return int(status.split()[1]), rest.partition(b"\r\n\r\n")[2].decode()
 
 
+async def ask_past_gateway(address: str, port: int, name: str, certificate: str = "") -> str:
+    """Ask another node's mesh port for a container as a gateway does; raise OSError if refused.
+
+    `certificate` is a file with what is shown of oneself.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if certificate:
+        context.load_cert_chain(certificate)
+    reader, writer = await asyncio.open_connection(address, port)
+    try:
+        writer.write(b"PROXY TCP4 192.0.2.1 192.0.2.1 1 1\r\n")
+        await writer.drain()
+        await writer.start_tls(context, server_hostname=name)
+        writer.write(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        return (await reader.readline()).decode()  # Here one hears of what is refused.
+    finally:
+        writer.close()
+
+
 class Tally:
     """What came of a load's requests."""
 
     def __init__(self) -> None:
         self.answers: Counter[str] = Counter()
         self.failed: list[str] = []
+        self.slowest_s = 0.0
 
     @property
     def asked(self) -> int:
         """How many requests there were."""
         return self.answers.total() + len(self.failed)
 
+    async def more(self, by: int = 40) -> None:
+        """Wait until so many more requests were answered or failed."""
+        goal = self.asked + by
+        with anyio.fail_after(60):
+            while self.asked < goal:
+                await anyio.sleep(0.01)
+
+
+class Client:
+    """Asks over one connection as long as the server keeps it, then over the next."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self._place = (address, port)
+        self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self) -> tuple[int, str]:
+        """Give status and body, or raise OSError; a kept connection that has ended is one too."""
+        reader, writer = self._line or await asyncio.open_connection(*self._place)
+        self._line = None
+        try:
+            writer.write(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+            status, body, stays = await _answer(reader)
+        except BaseException:
+            writer.close()
+            raise
+        if stays:
+            self._line = reader, writer
+        else:
+            writer.close()
+        return status, body
+
+    def close(self) -> None:
+        """End its connection."""
+        if self._line is not None:
+            self._line[1].close()
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, str, bool]:
+    """Read status and body, and whether the connection stays open; raise OSError."""
+    try:
+        status = (await reader.readuntil(b"\r\n")).split()
+        headers = await _head(reader)
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+    except asyncio.IncompleteReadError as error:
+        raise ConnectionResetError(f"no answer, or half of one: {error.partial!r}") from error
+    return int(status[1]), body.decode(), headers.get("connection", "").lower() != "close"
+
 
 @contextlib.asynccontextmanager
-async def under_load(address: str, port: int, *, clients: int = 4) -> AsyncIterator[Tally]:
-    """Ask without a pause while the context lasts; every client ends what it has begun."""
+async def under_load(
+    *places: tuple[str, int], clients: int = 4, pause_s: float = 0.0, keep: bool = False
+) -> AsyncIterator[Tally]:
+    """Ask while the context lasts, in turns at these places; every client ends what it has begun.
+
+    A client pauses between two requests, and keeps its connection if it is to.
+    """
     tally, over = Tally(), asyncio.Event()
 
-    async def client() -> None:
+    async def client(number: int) -> None:
+        place = places[number % len(places)]
+        kept = Client(*place)
         while not over.is_set():
+            since = time.monotonic()
             try:
-                status, body = await ask(address, port)
+                status, body = await (kept.ask() if keep else ask(*place))
+                words = "" if status == 200 else f"{status} {body}"
             except OSError as error:
-                tally.failed.append(repr(error))
-                continue
-            if status == 200:
-                tally.answers[body] += 1
+                words = repr(error)
+            tally.slowest_s = max(tally.slowest_s, time.monotonic() - since)
+            if words:
+                tally.failed.append(f"at {since - begun:.2f} s, {place[0]}: {words}")
             else:
-                tally.failed.append(f"{status} {body}")
+                tally.answers[body] += 1
+            await asyncio.sleep(pause_s)
+        kept.close()
 
+    begun = time.monotonic()
     async with anyio.create_task_group() as tasks:
-        for _ in range(clients):
-            tasks.start_soon(client)
+        for number in range(clients):
+            tasks.start_soon(client, number)
         yield tally
         over.set()
 
@@ -171,9 +265,16 @@ def _closing(line: Line) -> Iterator[Line]:
 
 
 @contextlib.asynccontextmanager
-async def line(address: str, port: int) -> AsyncIterator[Line]:
-    """Open such a connection."""
+async def line(address: str, port: int, *, upgraded: bool = False) -> AsyncIterator[Line]:
+    """Open such a connection, `upgraded` from HTTP or by its first line."""
     reader, writer = await asyncio.open_connection(address, port)
-    writer.write(b"echo\n")
+    if upgraded:
+        words = "GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+        writer.write(words.encode())
+        status = await reader.readline()
+        assert b" 101 " in status, status
+        await _head(reader)
+    else:
+        writer.write(b"echo\n")
     with _closing(Line(reader, writer)) as opened:
         yield opened
