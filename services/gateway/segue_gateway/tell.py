@@ -2,12 +2,13 @@
 
 Only what differs between what it does and what it is to do is said. A new server is added, its
 health looked after, and enabled, in this order; one that drains keeps what flows; one that is gone
-gets nothing more and is deleted, or, while a connection still clings to it, left for later. Only
-then are its connections cut: a request that waits for an answer is tried elsewhere when that
-happens, but one that is still about to connect would be lost, and goes elsewhere by itself.
+gets nothing more, its connections are cut, and it is deleted, now or later. A request that waits
+for an answer is tried elsewhere when its connection is cut; one that is still about to connect
+would be lost by that, and goes elsewhere by itself, so it is left alone for a while.
 """
 
 import pathlib
+import re
 import time
 from collections.abc import Iterator
 
@@ -16,6 +17,7 @@ from segue_gateway.render import Text
 
 Pair = tuple[str, str]  # A backend and a server of it.
 CUT_AFTER_S = 2.5  # Longer than a connection may take to be made.
+_CONNECTED = re.compile(r"^(0x\w+): .*? be=(\S+) srv=(\S+) .*? scb=\[8,", re.MULTILINE)
 
 
 class Refused(Exception):  # noqa: N818 — what the worker did, not what went wrong here.
@@ -39,13 +41,19 @@ async def followed(
     if not lines:
         return
     answers = await runtime.ask_worker(socket, lines)
+    clings = set[Pair]()
     for line, said in zip(lines, answers, strict=True):
         if line.startswith("del server"):
             if "deleted" not in said:
                 backend, _, name = line.removeprefix("del server ").partition("/")
-                leaving[backend, name] = time.monotonic()
+                clings.add((backend, name))
         elif said and "New server registered" not in said:
             raise Refused(f"{line.split(' ssl ')[0]}: {said}")
+    if clings:
+        leaving.update(dict.fromkeys(clings, time.monotonic()))
+        [said] = await runtime.ask_worker(socket, ["show sess"])
+        found = [one for one, *pair in _CONNECTED.findall(said) if tuple(pair) in clings]
+        await runtime.ask_worker(socket, [f"shutdown session {one}" for one in found])
 
 
 def _mapped(text: Text, before: Text, folder: pathlib.Path) -> Iterator[str]:
