@@ -5,6 +5,7 @@ from typing import Any
 
 import anyio
 import pytest
+from segue.events.deploy import DeployRequested, DeployReverted
 from segue.events.node import (
     NodeDrained,
     NodeDrainRequested,
@@ -109,3 +110,25 @@ async def test_ten_replicas_are_replaced_under_load_and_no_request_or_line_is_cu
     assert tally.failed == []
     assert {words.split()[0] for words in tally.answers} == {"v1", "v2"}
     assert len(tally.answers) == 20
+
+
+async def test_a_canary_that_never_answers_its_probe_is_taken_back_and_nobody_notices(
+    bed: Mesh,
+) -> None:
+    await bed.deploy({"web": web(3)})
+    await bed.led_to("web", 1, 2, 3)
+    places = [(host.address, HTTP_PORT) for host in bed.hosts]
+    async with under_load(*places, clients=16, pause_s=0.05, keep=True) as tally:
+        await tally.more()
+        head = await bed.head()
+        ours = {
+            "probe": {"readiness": {"tcp": 9}},  # Nothing listens there.
+            "rollout": {"strategy": "canary", "canary": 1, "deadline": "3s"},
+        }
+        services = {"web": web(3, version="v2", **{"x-segue": ours})}
+        await bed.say(DeployRequested(app="shop", compose={"services": services}))
+        await bed.wait_event(DeployReverted, after=head, app="shop")
+        await tally.more()
+    print(f"{tally.asked} requests, the slowest {tally.slowest_s:.2f} s")
+    assert tally.failed == []
+    assert {words.split()[0] for words in tally.answers} == {"v1"}

@@ -28,7 +28,7 @@ HTTP_PORT, TCP_PORT = 8080, 9000
 SITE = "shop.test"
 Way = Literal["mtls", "plain"]
 _LISTENERS = "-" + "l" * 64  # One alone waits for the kernel, so many wait for the program.
-_SERVE = f"""\
+SERVE = f"""\
 cat > /serve <<'END'
 #!/bin/sh
 me="$VERSION $HOSTNAME"
@@ -57,7 +57,7 @@ def web(replicas: int, *, version: str = "v1", **more: Any) -> dict[str, Any]:
     """Describe the service: it is published on every host, and is known by a host name."""
     return {
         "image": BUSYBOX,
-        "command": ["sh", "-ec", _SERVE],
+        "command": ["sh", "-ec", SERVE],
         "environment": {"VERSION": version},
         "stop_signal": "SIGKILL",
         "ports": [
