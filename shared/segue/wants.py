@@ -72,11 +72,11 @@ def routed(picture: Picture, service: Service) -> list[Container]:
 
 
 def is_prepared(service: Service, container: Container) -> bool:
-    """Tell whether a container waits for blue_green's change from all old ones to all new ones."""
-    rollout = service.rollout
-    if rollout is None or rollout.strategy != "blue_green" or rollout.promoted:
-        return False
-    return container.digest == service.digest != rollout.old.digest
+    """Tell whether a container is of a version that blue_green has prepared, and nobody promoted.
+
+    It stays so when another deploy supersedes that version, or it is taken back.
+    """
+    return container.digest in service.hidden
 
 
 def serves(picture: Picture, service: Service, container: Container) -> bool:

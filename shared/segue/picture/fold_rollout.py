@@ -53,13 +53,12 @@ def opened(  # noqa: PLR0917 — what was and what is to be, of six types.
     if before is not None and service.digest == mark and service.wanted:
         return _begun_again(before, app, record)
     old = before.old if before is not None else _last(app, service)
-    if old is None or not service.wanted or service.digest == mark:
-        return None
-    if not (spec.rolls or old.spec.rolls or app.restores):
-        return None
-    if spec.is_job or old.spec.is_job or spec.is_global != old.spec.is_global:
-        return None
-    if not _something_else_runs(picture, service, mark):
+    if (
+        old is None
+        or not _rolls(app, service, spec, old.spec, mark)
+        or not _something_else_runs(picture, service, mark)
+    ):
+        service.hidden.pop(mark, None)
         return None
     superseded = {**(before.superseded if before is not None else {}), service.digest: service.spec}
     return Rollout(
@@ -74,10 +73,22 @@ def opened(  # noqa: PLR0917 — what was and what is to be, of six types.
     )
 
 
+def _rolls(app: App, service: Service, spec: ServiceSpec, old: ServiceSpec, mark: str) -> bool:
+    """Tell whether a version may follow another step by step."""
+    if not service.wanted or service.digest == mark:
+        return False
+    if spec.is_job or old.is_job or spec.is_global != old.is_global:
+        return False
+    return spec.rolls or old.rolls or app.restores > 0
+
+
 def _begun_again(rollout: Rollout, app: App, record: Record) -> Rollout:
-    """Go on to the same version, and forgive what has failed: the world may have been mended."""
+    """Go on to the same version, and forgive what has failed: the world may have been mended.
+
+    What was promoted stays so: of its older version nothing may be left.
+    """
     _forgive(rollout, record)
-    rollout.begun_at, rollout.paused, rollout.promoted = record.time, False, False
+    rollout.begun_at, rollout.paused = record.time, False
     rollout.back = rollout.back or app.restores > 0
     rollout.strategy = ""  # It may be another one now.
     return rollout
@@ -127,20 +138,26 @@ def _rollout(picture: Indexed, record: Record, event: RolloutEvent) -> Rollout |
 
 def started(picture: Indexed, record: Record, event: RolloutStarted) -> None:
     """Know in which way it is done."""
-    rollout = _rollout(picture, record, event)
-    if rollout is not None:
+    rollout, service = _rollout(picture, record, event), picture.service(event.app, event.service)
+    if rollout is not None and service is not None:
         rollout.strategy, rollout.order = event.strategy, event.order
         rollout.progressed_at = record.time
+        service.hidden.pop(service.digest, None)
+        if event.strategy == "blue_green" and not rollout.promoted:
+            service.hidden[service.digest] = None
 
 
 def advanced(picture: Indexed, record: Record, event: RolloutAdvanced) -> None:
-    """Want the new version in these slots."""
-    rollout = _rollout(picture, record, event)
-    if rollout is not None:
+    """Want the new version in these slots; what runs it already is watched as if it were new."""
+    rollout, service = _rollout(picture, record, event), picture.service(event.app, event.service)
+    if rollout is not None and service is not None:
         rollout.held, rollout.progressed_at = "", record.time
         for number in event.slots:
             rollout.advanced[number] = None
             picture.touch(event.app, event.service, number)
+            for one in service.slots[number].containers() if number in service.slots else ():
+                if one.digest == service.digest:
+                    rollout.ready_at = max(rollout.ready_at, one.ready_at)
 
 
 def held(picture: Indexed, record: Record, event: RolloutHeld) -> None:
@@ -177,13 +194,13 @@ def completed(picture: Indexed, record: Record, event: RolloutCompleted) -> None
     service = picture.service(event.app, event.service)
     app = picture.apps.get(event.app)
     if app is not None and service is not None and service.rollout is not None:
-        service.rollout = None
+        service.rollout, service.hidden = None, {}
         app.progressed_at, app.progress = record.time, record.as_cause()
         picture.touch(event.app, event.service)
 
 
 def _answer(
-    change: Callable[[Record, Rollout], None], *, every_slot: bool = False
+    change: Callable[[Record, Service, Rollout], None], *, every_slot: bool = False
 ) -> Callable[[Indexed, Record, RolloutAnswerEvent], None]:
     def fold(picture: Indexed, record: Record, event: RolloutAnswerEvent) -> None:
         picture.touch(event.app, "")
@@ -191,23 +208,24 @@ def _answer(
             service = picture.service(event.app, name)
             if service is not None and service.rollout is not None:
                 service.rollout.cause = record.as_cause()
-                change(record, service.rollout)
+                change(record, service, service.rollout)
                 if every_slot:
                     picture.touch(event.app, name)
 
     return fold
 
 
-def _pause(_: Record, rollout: Rollout) -> None:
+def _pause(_: Record, __: Service, rollout: Rollout) -> None:
     rollout.paused, rollout.held = True, ""
 
 
-def _resume(record: Record, rollout: Rollout) -> None:
+def _resume(record: Record, _: Service, rollout: Rollout) -> None:
     rollout.paused = False
     _forgive(rollout, record)
 
 
-def _promote(record: Record, rollout: Rollout) -> None:
+def _promote(record: Record, service: Service, rollout: Rollout) -> None:
+    service.hidden.pop(service.digest, None)
     rollout.promoted, rollout.held, rollout.progressed_at = True, "", record.time
 
 

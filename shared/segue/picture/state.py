@@ -190,6 +190,7 @@ class Service(msgspec.Struct, omit_defaults=True):
     changed_at: float = 0.0  # … and when that was said.
     slots: dict[int, Slot] = {}
     rollout: Rollout | None = None  # While its slots go from one version to another.
+    hidden: dict[str, None] = {}  # Digests that no gateway leads to: blue_green's, not promoted.
     flapping_since: float = 0.0
     flapping_cause: Cause | None = None
 

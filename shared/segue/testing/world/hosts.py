@@ -80,6 +80,7 @@ class Host:
     def _perform(self, process: Process, effect: Any) -> None:
         if isinstance(effect, GiveWay):
             process.kill()
+            process.ended(process)
             return
         self.before(self, effect)
         if isinstance(effect, Mark) and self._holder is not None:

@@ -47,7 +47,10 @@ class LogChecker:
         self.assigned: dict[tuple[str, str, int, int], str] = {}
         self.revisions: dict[str, int] = {}
         self.unreadable: dict[int, int] = {}  # Sequence: records of its rejection.
+        self.scales: dict[tuple[str, int], dict[str, int]] = {}  # Slots wanted, by revision.
+        self.green: dict[tuple[str, str, str], None] = {}  # Versions that are not promoted.
         self.by_type: Counter[str] = Counter()
+        self.laws = LAWS
         self.picture = Picture()  # What one would know who saw every message as it is stored.
         self.replaced = False  # The store was: attempts pass over those that nodes still have.
         self.known_before: set[str] = set()  # Ids in the logs that the store had before.
@@ -66,7 +69,7 @@ class LogChecker:
                 continue
             self.records.append(record)
             self.by_type[record.event.type] += 1
-            for law in () if self._crossed(record) else LAWS:
+            for law in () if self._crossed(record) else self.laws:
                 problem = law(self, record)
                 if problem:
                     raise ViolationError(self.story(law.__name__, problem, record))
@@ -75,6 +78,10 @@ class LogChecker:
             problem = no_node_is_overcommitted(self, record)
             if problem:
                 raise ViolationError(self.story("no_node_is_overcommitted", problem, record))
+
+    def forget_green(self, app: str, service: str) -> None:
+        """Take all versions of a service as ones that gateways may lead to."""
+        self.green = {which: None for which in self.green if which[:2] != (app, service)}
 
     def _crossed(self, record: Record) -> bool:
         """Tell whether a write was under way while the store was replaced: it speaks of the old."""
@@ -203,7 +210,7 @@ def no_node_is_overcommitted(checker: LogChecker, record: Record) -> str:
     return f"{name} has {facts.cpu_millicores} millicores, {used.cpu_millicores} are reserved"
 
 
-def a_leader_has_folded_its_election(process: Process, command: Append) -> str:
+def a_leader_has_folded_its_election(process: Process, command: Append, _: float) -> str:
     """A leader decides on a picture that holds the log up to its own election."""
     machine = process.machine
     if not machine.leads or machine.term is None:

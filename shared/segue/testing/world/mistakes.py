@@ -28,23 +28,10 @@ from segue.log import Head, Outcome
 from segue.picture import fold_container
 from segue.shell.commands import Append
 from segue.shell.machine import Machine
+from segue.testing.world import rollout_mistakes
+from segue.testing.world.planting import Plant, each
 from segue.testing.world.process import Process
 from segue.testing.world.run import World
-
-Plant = Callable[[World], None]
-
-
-def _each(world: World, patch: Callable[[Process], None]) -> None:
-    """Patch every process now and at each of its later starts."""
-    for process in world.cluster.processes:
-        start = process.start
-
-        def started(process: Process = process, start: Callable[[], None] = start) -> None:
-            start()
-            patch(process)
-
-        process.start = started
-        patch(process)
 
 
 def unfenced(world: World) -> None:
@@ -72,7 +59,7 @@ def hasty_leader(world: World) -> None:
 
         process.machine.wrote = MethodType(hasty, process.machine)
 
-    _each(world, patch)
+    each(world, patch)
 
 
 def own_events_unseen(world: World) -> None:
@@ -96,7 +83,7 @@ def own_events_unseen(world: World) -> None:
             machine._encode = fresh
             machine._write = MethodType(forgetful, machine)
 
-    _each(world, patch)
+    each(world, patch)
 
 
 def fresh_ids(world: World) -> None:
@@ -119,7 +106,7 @@ def host_clock(world: World) -> None:
     def patch(process: Process) -> None:
         process.machine.log_time = lambda now: now
 
-    _each(world, patch)
+    each(world, patch)
 
 
 def never_rejoins(world: World) -> None:
@@ -138,7 +125,7 @@ def never_rejoins(world: World) -> None:
 
             core.fold = MethodType(deaf, core)
 
-    _each(world, patch)
+    each(world, patch)
 
 
 def amnesia(world: World) -> None:
@@ -151,7 +138,7 @@ def amnesia(world: World) -> None:
             core.yard.condition = news.Condition("well")
             core.yard._list_at = float("inf")
 
-    _each(world, patch)
+    each(world, patch)
 
 
 def absence_is_an_order(world: World) -> None:
@@ -170,7 +157,7 @@ def absence_is_an_order(world: World) -> None:
 
             core._stray = MethodType(stray, core)
 
-    _each(world, patch)
+    each(world, patch)
 
 
 def no_grace(world: World) -> None:
@@ -183,7 +170,7 @@ def no_grace(world: World) -> None:
             judge.blind_since = -1e9
             judge.blinded = lambda _: None
 
-    _each(world, patch)
+    each(world, patch)
 
 
 def overbooking(world: World) -> None:
@@ -194,7 +181,7 @@ def overbooking(world: World) -> None:
         if isinstance(core, Scheduler):
             core.picture._reserve = lambda *_: None
 
-    _each(world, patch)
+    each(world, patch)
 
 
 def two_answers_at_once(world: World) -> None:
@@ -216,7 +203,7 @@ def two_answers_at_once(world: World) -> None:
 
             core.decide = MethodType(eager, core)
 
-    _each(world, patch)
+    each(world, patch)
 
 
 def _fold_instead(world: World, kind: str, fold: Callable[[Any, Record, Any], None]) -> None:
@@ -233,7 +220,7 @@ def _fold_instead(world: World, kind: str, fold: Callable[[Any, Record, Any], No
 
         core.fold = MethodType(wrong, core)
 
-    _each(world, patch)
+    each(world, patch)
 
 
 def deaf_to_late_assignments(world: World) -> None:
@@ -273,7 +260,7 @@ def moves_by_stopping(world: World) -> None:
 
         core.decide = stopping
 
-    _each(world, patch)
+    each(world, patch)
 
 
 def _stopped(core: Deployer, decision: Decision) -> Decision:
@@ -304,7 +291,7 @@ def drains_nothing(world: World) -> None:
 
         core.decide = idle
 
-    _each(world, patch)
+    each(world, patch)
 
 
 def goes_on_in_another_log(world: World) -> None:
@@ -320,7 +307,7 @@ def goes_on_in_another_log(world: World) -> None:
 
         machine.connected = trusting
 
-    _each(world, patch)
+    each(world, patch)
 
 
 def no_fencer(world: World) -> None:
@@ -357,4 +344,4 @@ MISTAKES: dict[str, Plant] = {
         no_fencer,
         lease_counted_too_long,
     )
-}
+} | rollout_mistakes.MISTAKES

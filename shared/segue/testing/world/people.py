@@ -16,11 +16,13 @@ from segue.events.node import (
 )
 from segue.events.scale import ScaleRequested
 from segue.log import Message
+from segue.testing.world import releases
 from segue.testing.world.bus import SimBus
 from segue.testing.world.sim import Sim
 
 APPS = ("shop", "blog", "bank")
 SERVICES = ("web", "db", "job")
+RELEASES = 0.7  # So much of what is asked for in a run of releases is about them.
 
 
 class People:
@@ -28,16 +30,31 @@ class People:
 
     def __init__(self, sim: Sim, bus: SimBus, slots: int, nodes: list[str]) -> None:
         self.sim, self.bus, self.slots, self.nodes = sim, bus, slots, nodes
-        self._asked = 0
+        self.asked = 0
+        self.releasing = releases.are_on(sim.seed)
 
     def say(self, event: Event) -> None:
         """Publish a request as any program does."""
-        self._asked += 1
-        event_id = f"ask-{self._asked}"
+        self.asked += 1
+        event_id = f"ask-{self.asked}"
         self.bus.say([encode(event, id=event_id, source="/people", time=self.bus.time)])
 
     def ask(self) -> None:
         """Ask for one thing at random."""
+        dice = self.sim.random
+        if self.releasing and dice.random() < RELEASES:
+            wish = releases.wish(dice, APPS[0], self.slots)
+            self.say(wish)
+            if isinstance(wish, DeployRequested):
+                self.sim.at(self.sim.between(1, 15), self._follow)
+        else:
+            self._ask()
+
+    def _follow(self) -> None:
+        """Have a say in what was asked for a while ago."""
+        self.say(releases.petition(self.sim.random, APPS[0]))
+
+    def _ask(self) -> None:
         dice = self.sim.random
         app = dice.choice(APPS)
         node = dice.choice(self.nodes)
@@ -103,15 +120,15 @@ class People:
 
     def bare(self, subject: str, body: dict[str, object]) -> None:
         """Publish JSON without an envelope."""
-        self._asked += 1
-        self.bus.say([Message(subject, f"ask-{self._asked}", msgspec.json.encode(body))])
+        self.asked += 1
+        self.bus.say([Message(subject, f"ask-{self.asked}", msgspec.json.encode(body))])
 
     def babble(self, app: str) -> None:
         """Publish what nobody can read, or what nobody can grant."""
         self.sim.mark("babble")
         dice = self.sim.random
-        self._asked += 1
+        self.asked += 1
         nonsense = dice.choice(
             [b"\xff\xfe", b"{", b"[]", json.dumps({"services": {"web": {}}}).encode()]
         )
-        self.bus.say([Message(f"deploy.requested.{app}", f"ask-{self._asked}", nonsense)])
+        self.bus.say([Message(f"deploy.requested.{app}", f"ask-{self.asked}", nonsense)])

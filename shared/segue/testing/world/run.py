@@ -15,10 +15,12 @@ from segue_node_runner.simulated import Manner
 from segue.events.container import ContainerRetired
 from segue.events.deploy import DeployAccepted
 from segue.events.node import NodeRequestRejected
+from segue.events.rollout import RolloutStarted
 from segue.events.scale import ScaleAccepted
-from segue.picture import App, Picture
+from segue.picture import Picture
 from segue.shell.commands import Append
 from segue.spec import Resources
+from segue.testing.world import releases, rollouts
 from segue.testing.world.bus import EPOCH_S
 from segue.testing.world.faults import Faults
 from segue.testing.world.hosts import LOOK_S, Cluster, Host
@@ -30,7 +32,7 @@ from segue.testing.world.invariants import (
     an_older_attempt_is_never_started,
     nothing_is_stopped_without_an_order,
 )
-from segue.testing.world.people import People
+from segue.testing.world.people import APPS, People
 from segue.testing.world.process import Process
 from segue.testing.world.sim import Sim
 from segue.wants import at_hand
@@ -38,6 +40,7 @@ from segue.wants import at_hand
 BLIND_S = 1.5  # Beats come every half second; a verdict sooner is made of silence alone.
 DOUBLE_MOST_S = 90.0
 STRICT_MOST_S = 2 * LOOK_S  # A start that the engine carries out late lives for one look at most.
+SPOKEN_S = (25.0, 50.0)  # When in the calm a person ends what waits for one's word.
 CLEARED_S = (5.0, 30.0)  # When in the calm a person removes what a replaced log left running.
 EACH = 8  # Requested, refused a place, assigned, pulled, started, healthy, retired, stopped.
 WIDE = ("fault.bus_down", "fault.election", "fault.store_lost", "fault.store_restored")
@@ -70,7 +73,12 @@ class World:
 
     def __init__(self, seed: int, plan: Plan = Plan()) -> None:  # noqa: B008 — it is frozen.
         self.sim, self.plan = Sim(seed), plan
-        self.cluster = Cluster(self.sim, nodes=plan.nodes, manner=Manner())
+        manner = Manner(
+            crashes=frozenset((releases.CRASHES,)),
+            sickens=frozenset((releases.SICKENS,)),
+            unknown=frozenset((releases.UNKNOWN,)),
+        )
+        self.cluster = Cluster(self.sim, nodes=plan.nodes, manner=manner)
         self.checker = self._new_checker()
         names = [host.name for host in self.cluster.hosts]
         self.people = People(self.sim, self.cluster.bus, plan.slots, names)
@@ -96,13 +104,19 @@ class World:
         """Run both phases and all checks."""
         faults = Faults(self.sim, self.cluster, every_s=self.plan.fault_every_s)
         faults.give_up = self.people.give_up
-        for _ in range(self.plan.requests):
-            self.sim.at(self.sim.between(0.5, self.plan.faults_s), self.people.ask)
+        asked, people = self.plan.requests, self.people
+        if people.releasing:
+            asked *= 2
+            people.say(releases.first(self.sim.random, APPS[0], self.plan.slots))
+        for _ in range(asked):
+            self.sim.at(self.sim.between(0.5, self.plan.faults_s), people.ask)
         self.sim.run(self.plan.faults_s)
         faults.heal()
         if self.cluster.bus.stores:
             for after_s in CLEARED_S:
                 self.sim.at(after_s, self._clear_up)
+        for after_s in SPOKEN_S if people.releasing and self.sim.chance(0.7) else ():
+            self.sim.at(after_s, self._end_what_waits)
         self.sim.run(self.plan.faults_s + self.plan.calm_s)
         self.check_end()
         self._mark_what_was_reached()
@@ -128,6 +142,10 @@ class World:
         marks["node.removed"] += by_type["node.removed"]
         marks["fenced"] += sum(p.machine.refusals for p in self.cluster.processes)
         for record in self.checker.records:
+            if record.event.type.startswith(("rollout.", "deploy.reverted")):
+                marks[record.event.type] += 1
+            if isinstance(record.event, RolloutStarted):
+                marks[f"rollout.{record.event.strategy}.{record.event.order}"] += 1
             if isinstance(record.event, ContainerRetired):
                 marks[f"retired.{record.event.reason}"] += 1
             elif isinstance(record.event, NodeRequestRejected):
@@ -138,6 +156,7 @@ class World:
         bus = self.cluster.bus
         checker = LogChecker(self.sim, self.cluster.decoded, bus.late)
         checker.picture.state.cluster, checker.replaced = bus.log.cluster, bus.stores > 0
+        checker.laws += rollouts.LAWS
         return checker
 
     def _store_replaced(self) -> None:
@@ -152,6 +171,10 @@ class World:
         before = EPOCH_S + self._replaced_at + CROSSED_S
         for host in self.cluster.hosts:
             host.clear(self.checker.picture, before)
+
+    def _end_what_waits(self) -> None:
+        for event in releases.last_words(self.sim.random, self.checker.picture):
+            self.people.say(event)
 
     def _check_news(self) -> None:
         stored = self.cluster.bus.log.stored
@@ -173,12 +196,14 @@ class World:
             self.sim.mark("bus.returned")
 
     def _check_write(self, process: Process, command: Append) -> None:
-        problem = a_leader_has_folded_its_election(process, command)
-        if problem:
-            raise ViolationError(self.checker.story("a_leader_has_folded_its_election", problem))
-        problem = a_move_leaves_enough_up(process, command, EPOCH_S + self.sim.now)
-        if problem:
-            raise ViolationError(self.checker.story("a_move_leaves_enough_up", problem))
+        for law in (
+            a_leader_has_folded_its_election,
+            a_move_leaves_enough_up,
+            *rollouts.DECIDING,
+        ):
+            problem = law(process, command, EPOCH_S + self.sim.now)
+            if problem:
+                raise ViolationError(self.checker.story(law.__name__, problem))
 
     def _check_effect(self, host: Host, effect: object) -> None:
         problem = ""
@@ -252,6 +277,7 @@ class World:
             self.every_unreadable_message_has_its_record,
             self.every_request_is_answered,
             self.what_is_drained_is_empty,
+            self.every_rollout_ends,
             self.every_slot_is_filled_once_and_nothing_else_runs,
         ):
             problem = law(picture)
@@ -292,7 +318,7 @@ class World:
         strikes = sum(n for mark, n in self.sim.marks.items() if mark.startswith("fault."))
         wide = 1 + sum(self.sim.marks[mark] for mark in WIDE)
         asked, nodes = self._asked_for(), self.plan.nodes
-        most = 400 + 30 * (self.plan.requests + strikes)
+        most = 400 + 30 * (self.people.asked + strikes)
         most += EACH * (asked + nodes * wide + strikes * (1 + asked // nodes))
         events = len(self.cluster.bus.log.stored)
         return "" if events <= most else f"{events} events; {most} would be plenty"
@@ -337,6 +363,11 @@ class World:
                 return f"nobody has said that {host.name} is drained"
         return ""
 
+    def every_rollout_ends(self, _: Picture) -> str:
+        """A rollout ends, or waits for a person."""
+        well_since = EPOCH_S + self.plan.faults_s
+        return rollouts.every_rollout_ends(self.checker, well_since, EPOCH_S + self.sim.now)
+
     def every_slot_is_filled_once_and_nothing_else_runs(self, picture: Picture) -> str:
         """I12: what runs is what is wanted."""
         running: dict[tuple[str, str, int], list[Found]] = {}
@@ -346,19 +377,12 @@ class World:
                     name = found.identity
                     running.setdefault((name.app, name.service, name.slot), []).append(found)
         for app in picture.apps.values():
-            waits = _waits(app)
             for service in app.services.values():
                 for number in at_hand(picture, app, service):
-                    slot = service.slots.get(number)
                     fillings = running.pop((app.name, service.name, number), [])
-                    words = f"{app.name}/{service.name}.{number}"
-                    if len(fillings) != 1:
-                        state = slot.container.phase if slot and slot.container else "empty"
-                        if waits and not fillings:
-                            continue
-                        return f"{words} runs {len(fillings)} times, the log says {state}"
-                    if fillings[0].digest != service.digest and not waits:
-                        return f"{words} runs an old digest"
+                    problem = rollouts.misfilled(app, service, number, fillings)
+                    if problem:
+                        return f"{app.name}/{service.name}.{number} {problem}"
         return f"{sorted(running)} run and nobody wants them" if running else ""
 
 
@@ -371,9 +395,3 @@ def _comparable(picture: Picture) -> dict[str, Any]:
     for part in ("sequence", "cluster", "mark", "time", "unreadable"):
         state.pop(part, None)  # Who follows a part of the log, or none yet, has others.
     return state
-
-
-def _waits(app: App) -> bool:
-    """Tell whether a slot says why no node can take it: then what depends on it waits too."""
-    slots = [slot for service in app.services.values() for slot in service.slots.values()]
-    return any(slot.container is not None and slot.container.refused for slot in slots)
