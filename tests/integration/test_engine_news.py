@@ -12,13 +12,14 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from segue.spec import Health
 from segue.testing.engine import Engine as RealEngine
 from segue.testing.engine import PrivateEngine
+from segue_node_runner.beside import beside
 from segue_node_runner.effects import Start
 from segue_node_runner.engine import Engine
 from segue_node_runner.errors import EngineError
 from segue_node_runner.facts import condition
 from segue_node_runner.news import Away, Died, Gone, HealthChanged, News, Resync, Running
 from segue_node_runner.sdk import Limits
-from segue_node_runner.watch import watched
+from segue_node_runner.watch import _Actor, _Event, _Watch, watched
 
 pytestmark = pytest.mark.engine
 Orders = Callable[..., Start]
@@ -64,6 +65,36 @@ async def test_memory_is_named_as_the_cause_of_death(
         while not isinstance(died := await next_news(news), Died):
             pass
         assert died.oom
+
+
+@pytest.mark.parametrize("lacks", [True, False])
+async def test_a_lack_of_memory_that_is_told_of_after_the_end_is_its_cause(
+    node_engine: Engine,
+    order: Orders,
+    cluster: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    lacks: bool,
+) -> None:
+    monkeypatch.setattr("segue_node_runner.watch.OOM_WORD_S", 60.0 if lacks else 0.01)
+    limits = {"HostConfig": {"Memory": 64 << 20, "MemorySwap": 64 << 20, "Init": False}}
+    send, news = anyio.create_memory_object_stream[News](100)
+    async with send, news, beside() as tasks:
+        watch = _Watch(node_engine, cluster, send, tasks)
+        tasks.start_soon(watch.run)
+        assert await next_news(news) == Resync()
+        started = await node_engine.start(order(["sleep", "1000"], container=limits), nothing)
+        assert isinstance(await next_news(news), Running)
+        os.kill(started.found.pid, signal.SIGKILL)
+        if lacks:
+            while not watch._turns:  # Its end is being looked into.
+                await anyio.sleep(0.001)
+            late = _Actor(started.found.engine_id)  # As the engine tells of it.
+            watch._take(_Event(action="oom", actor=late, nanos=watch._nanos + 1))
+        died = await next_news(news)
+        assert isinstance(died, Died)
+        assert (died.exit_code, died.oom) == (137, lacks)
+        watch.close()
 
 
 async def test_health_is_told_when_it_changes(

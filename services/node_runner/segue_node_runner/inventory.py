@@ -27,6 +27,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     pid: int = 0
     exit_code: int | None = None  # None while it runs or when it never did.
     oom: bool = False
+    bounded: bool = False  # Its memory is limited.
     error: str = ""  # Why the engine could not start it.
     health: str = ""  # "starting", "healthy", "unhealthy"; empty without a health check.
     streak: int = 0
@@ -76,6 +77,7 @@ def found(inspected: dict[str, Any]) -> Found | None:
         pid=state.get("Pid", 0),
         exit_code=state["ExitCode"] if has_ended else None,
         oom=state.get("OOMKilled", False),
+        bounded=(inspected.get("HostConfig") or {}).get("Memory", 0) > 0,
         error=state.get("Error", ""),
         health="" if health.get("Status") == "none" else health.get("Status", ""),
         streak=health.get("FailingStreak", 0),

@@ -7,7 +7,8 @@ hears `Resync` lists and inspects. Events are resumed to the nanosecond and neve
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import anyio
 import anyio.from_thread
@@ -21,10 +22,13 @@ from segue_node_runner import labels, streams
 from segue_node_runner.beside import beside
 from segue_node_runner.engine import Engine
 from segue_node_runner.errors import TROUBLE, EngineError, sorted_out
+from segue_node_runner.inventory import Found
 from segue_node_runner.labels import Identity
 from segue_node_runner.news import Away, Died, Gone, HealthChanged, News, Resync, Running
 
-_ACTIONS = ["die", "start", "destroy", "health_status"]
+_ACTIONS = ["die", "start", "destroy", "health_status", "oom", "kill"]
+_KILLED = 128 + signal.SIGKILL  # The exit code of who was killed: by memory, a person, anything.
+OOM_WORD_S = 0.2  # So late the engine may hear of a lack of memory, after the end.
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.05, 1.0
 _NEWS_AHEAD = 1_000
 _READ_MOST = 65_536
@@ -66,6 +70,8 @@ class _Watch:
         self._nanos = 0  # When the newest event happened …
         self._told: set[tuple[str, str]] = set()  # … and which have happened just then.
         self._turns: dict[str, anyio.Event] = {}  # By container: the end of its news before.
+        self._lacks: dict[str, anyio.Event] = {}  # By container: set once it lacks memory.
+        self._killed: set[str] = set()  # By whoever asked the engine for it.
 
     async def run(self) -> None:
         """Watch for ever; the engine may come and go."""
@@ -133,7 +139,12 @@ class _Watch:
             self._nanos, self._told = event.nanos, set()
         self._told.add(key)
         identity = labels.identity(event.actor.attributes)
-        if identity is not None:
+        if event.action == "oom":
+            self._lacks.setdefault(event.actor.id, anyio.Event()).set()
+        elif event.action == "kill":
+            if event.actor.attributes.get("signal") == str(signal.SIGKILL.value):
+                self._killed.add(event.actor.id)
+        elif identity is not None:
             before, after = self._turns.get(event.actor.id), anyio.Event()
             self._turns[event.actor.id] = after
             self._tasks.start_soon(self._tell, event, identity, before, after)
@@ -150,22 +161,33 @@ class _Watch:
                 case "start":
                     news: News = Running(identity=identity, engine_id=engine_id)
                 case "die":
-                    news = await died(
-                        self._engine,
-                        identity,
-                        engine_id,
-                        int(event.actor.attributes.get("exitCode", "0")),
-                    )
+                    code = int(event.actor.attributes.get("exitCode", "0"))
+                    news = await died(self._engine, identity, engine_id, code, self._lacked)
+                    self._forget(engine_id)
                 case "health_status":
                     healthy = event.action.endswith(" healthy")
                     news = await self._health(identity, engine_id, healthy=healthy)
                 case _:
                     news = Gone(identity=identity, engine_id=engine_id)
+                    self._forget(engine_id)
             await self._send.send(news)
         finally:
             after.set()
             if self._turns.get(engine_id) is after:
                 del self._turns[engine_id]
+
+    def _forget(self, engine_id: str) -> None:
+        self._killed.discard(engine_id)
+        self._lacks.pop(engine_id, None)
+
+    async def _lacked(self, found: Found) -> bool:
+        """Tell whether it was killed for a lack of memory; that word may come after its end."""
+        lacks = self._lacks.setdefault(found.engine_id, anyio.Event())
+        is_open = found.exit_code == _KILLED and found.engine_id not in self._killed
+        if found.bounded and is_open and not found.oom:
+            with anyio.move_on_after(OOM_WORD_S):
+                await lacks.wait()
+        return found.oom or lacks.is_set()
 
     async def _health(self, identity: Identity, engine_id: str, *, healthy: bool) -> News:
         with contextlib.suppress(EngineError):
@@ -180,17 +202,31 @@ class _Watch:
         return HealthChanged(identity=identity, engine_id=engine_id, healthy=healthy)
 
 
-async def died(engine: Engine, identity: Identity, engine_id: str, exit_code: int) -> Died:
+async def died(
+    engine: Engine,
+    identity: Identity,
+    engine_id: str,
+    exit_code: int,
+    lacked: Callable[[Found], Awaitable[bool]] | None = None,
+) -> Died:
     """Find out how a container ended and what it said last; what cannot be had is left out.
 
-    `exit_code` is what is known of it already; the engine's own word is better.
+    `exit_code` is what is known of it already; the engine's own word is better. `lacked` tells
+    whether it had too little memory.
     """
-    oom, ran_s, logs = False, 0.0, list[str]()
-    with contextlib.suppress(EngineError):
-        if found := await engine.find(engine_id):
-            oom, ran_s = found.oom, found.ran_s
-            exit_code = found.exit_code if found.exit_code is not None else exit_code
-            logs = await streams.tail(engine.calls, engine_id)
+    logs = list[str]()
+
+    async def listen() -> None:
+        with contextlib.suppress(EngineError):
+            logs.extend(await streams.tail(engine.calls, engine_id))
+
+    oom, ran_s = False, 0.0
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listen)
+        with contextlib.suppress(EngineError):
+            if found := await engine.find(engine_id):
+                oom, ran_s = await lacked(found) if lacked else found.oom, found.ran_s
+                exit_code = found.exit_code if found.exit_code is not None else exit_code
     return Died(
         identity=identity,
         engine_id=engine_id,
