@@ -1,6 +1,8 @@
 """How a service writes to a bus that does not answer: soon again, and once."""
 
+import threading
 import time
+from functools import partial
 from typing import Any
 
 import anyio
@@ -70,3 +72,37 @@ async def test_a_write_that_a_bus_without_a_leader_has_dropped_is_soon_said_agai
         tasks.cancel_scope.cancel()
     said = [one async for one in bus.read(subjects=[RemovalRequested(app="shop").subject])]
     assert len(said) == 1
+
+
+class Thinks(Core):
+    """A core whose copies think until they are told to come to an end."""
+
+    service = "deployer"
+    begun, end = threading.Event(), threading.Event()
+
+    def __init__(self, *, lives: bool = False) -> None:
+        super().__init__()
+        self.lives = lives
+
+    def decide(self, now: float) -> list[Any]:
+        del now
+        if not self.lives:
+            self.begun.set()
+            assert self.end.wait(60)
+        return []
+
+
+async def test_a_leader_leads_on_while_somebody_asks_what_would_be_if(bus: Bus) -> None:
+    pump = Pump(Thinks(lives=True), bus, instance="a")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pump.run)
+        with anyio.fail_after(60):
+            while not pump.machine.leading:
+                await anyio.sleep(0.01)
+            async with anyio.create_task_group() as asking:
+                asking.start_soon(partial(bus.ask, "rpc.deployer.what_if", b'{"events":[]}'))
+                while not Thinks.begun.is_set():
+                    await anyio.sleep(0.01)
+                Thinks.end.set()
+        assert pump.machine.leading
+        tasks.cancel_scope.cancel()

@@ -11,7 +11,7 @@ from segue.events.deploy import DeployRequested, Problem, RemovalRequested
 from segue.events.image import ImagePulling
 from segue.events.node import NodeLost
 from segue.picture import Picture
-from segue.shell.what_if import Question, answer
+from segue.shell.what_if import Question, answer, packed, unpacked
 from segue.testing.stage import Stage
 from segue_cli.asking import refused
 from segue_cli.deploy import _judged, _late
@@ -176,13 +176,20 @@ def test_a_pull_is_shown_with_how_far_it_is() -> None:
 # Rehearsing.
 
 
+def fits(message: bytes) -> bytes:
+    """See that the bus takes it."""
+    assert len(message) < 1 << 20
+    return message
+
+
 def asking(made: Stage) -> Any:
     """Let a rehearsal ask the stage's own cores, in the bytes that go over the bus."""
     cores = {core.service: core for core in made.cores}
 
     async def ask(service: str, events: Sequence[Event]) -> list[Event]:
-        wanted = msgspec.json.decode(question(events), type=Question)
-        return decisions(msgspec.json.encode(answer(cores[service], wanted, made.now)))
+        wanted = msgspec.json.decode(unpacked(fits(question(events))), type=Question)
+        given = msgspec.json.encode(answer(cores[service], wanted, made.now))
+        return decisions(fits(packed(given)))
 
     return ask
 
@@ -268,6 +275,13 @@ async def test_a_lost_node_is_planned_around() -> None:
     _, plans = await rehearsed(made, asked(web={"scale": 4}))
     nodes = {change.node for plan in plans for change in plan.changes}
     assert nodes == {"node-a"}
+
+
+async def test_a_deploy_of_many_slots_fits_in_the_questions_of_a_plan() -> None:
+    small = {"deploy": {"resources": {"reservations": {"cpus": "0.0001", "memory": "1k"}}}}
+    rehearsal, plans = await rehearsed(stage(), asked(web=small | {"scale": 1_500}))
+    assert rehearsal.completes
+    assert [change.kind for change in plans[0].changes] == ["new"] * 1_500
 
 
 async def test_a_service_that_is_awaited_to_its_end_ends_in_a_rehearsal() -> None:

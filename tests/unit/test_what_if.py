@@ -25,7 +25,15 @@ from segue.events.node import NodeCordoned, NodeLost
 from segue.events.scale import ScaleAccepted, ScaleRequested
 from segue.events.service import ServiceFlapping
 from segue.log import Stored
-from segue.shell.what_if import Answer, Question, Supposed, answer
+from segue.shell.what_if import (
+    PACKED_ABOVE_BYTES,
+    Answer,
+    Question,
+    Supposed,
+    answer,
+    packed,
+    unpacked,
+)
 from segue.spec import ServiceSpec
 from segue.testing.shop import APP, Shop, accepted, joined, plain
 from segue_deployer.core import Deployer
@@ -166,3 +174,24 @@ def test_whatever_kind_of_event_is_supposed_there_is_an_answer(
     made.settle()
     for supposed in ([event], [event, event]):
         ask(made, core, *supposed)
+
+
+def test_what_is_too_large_for_a_message_is_packed_and_unpacked_again() -> None:
+    large = msgspec.json.encode([{"app": "shop", "slot": number} for number in range(50_000)])
+    assert len(large) > 1 << 20 > len(packed(large))
+    assert unpacked(packed(large)) == large
+    assert packed(b"{}") == unpacked(b"{}") == b"{}"
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff" * 10])
+def test_what_cannot_be_unpacked_is_a_wrong_question(end: bytes) -> None:
+    large = packed(b"[]" * PACKED_ABOVE_BYTES)
+    with pytest.raises(msgspec.ValidationError):
+        unpacked(large[:20] + end)
+
+
+def test_nothing_unpacks_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = packed(b"[]" * PACKED_ABOVE_BYTES)
+    monkeypatch.setattr("segue.shell.what_if.UNPACKED_MOST_BYTES", 1_000)
+    with pytest.raises(msgspec.ValidationError):
+        unpacked(large)

@@ -22,11 +22,11 @@ from segue.events.container import (
     ContainerUnplaceable,
 )
 from segue.events.deploy import DeployAccepted, DeployCompleted, DeployRejected, DeployRequested
-from segue.shell.what_if import Answer, Question, Supposed
+from segue.shell.what_if import Answer, Question, Supposed, packed, unpacked
 from segue.spec import AppSpec, ServiceSpec
 
 ROUNDS_MOST = 500
-PLACED_AT_ONCE = 400  # The scheduler's answer must fit in a message.
+PLACED_AT_ONCE = 2_000  # The scheduler's answer must fit in a message.
 
 Ask = Callable[[str, Sequence[Event]], Awaitable[list[Event]]]
 
@@ -38,7 +38,7 @@ class EndlessError(Exception):
 def question(events: Sequence[Event]) -> bytes:
     """Write a question."""
     supposed = [Supposed(event.type, msgspec.to_builtins(_bare(event))) for event in events]
-    return msgspec.json.encode(Question(supposed))
+    return packed(msgspec.json.encode(Question(supposed)))
 
 
 def _bare(event: Event) -> Event:
@@ -50,7 +50,7 @@ def _bare(event: Event) -> Event:
 
 def decisions(answer: bytes) -> list[Event]:
     """Read an answer; raises `msgspec.MsgspecError` for one of another Segue."""
-    said = msgspec.json.decode(answer, type=Answer).decisions
+    said = msgspec.json.decode(unpacked(answer), type=Answer).decisions
     return [msgspec.convert(one.data, REGISTRY[one.type]) for one in said if one.type in REGISTRY]
 
 

@@ -11,6 +11,7 @@ from contextlib import aclosing
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import msgspec
 import structlog
 
@@ -25,7 +26,7 @@ from segue.shell.commands import Append, Beat, Command, Note, Perform, Save, Say
 from segue.shell.errors import LogReplacedError
 from segue.shell.machine import Machine
 from segue.shell.patience import RETRY_S, patiently
-from segue.shell.what_if import Question, answer
+from segue.shell.what_if import Question, answer_from, packed, unpacked
 
 CLOCK_SET_EVERY_S = 30.0
 SNAPSHOTS_TRIED = 3
@@ -183,11 +184,17 @@ class Pump:
                 continue
 
     async def _answer_what_if(self) -> None:
-        decode = msgspec.json.Decoder(Question).decode
+        decode, turn = msgspec.json.Decoder(Question).decode, anyio.CapacityLimiter(1)
 
         async def handle(data: bytes) -> bytes:
-            now = self.machine.log_time(time.monotonic())
-            return msgspec.json.encode(answer(self.core, decode(data), now))
+            now, picture = self.machine.log_time(time.monotonic()), self.core.picture.snapshot()
+
+            def think() -> bytes:
+                given = answer_from(type(self.core), picture, decode(unpacked(data)), now)
+                return packed(msgspec.json.encode(given))
+
+            # In a thread: who leads must be heard, and decide what is, while somebody only asks.
+            return await anyio.to_thread.run_sync(think, limiter=turn)
 
         await self.bus.serve(f"rpc.{self.core.service}.what_if", handle, queue="what_if")
 

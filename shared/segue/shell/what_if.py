@@ -4,6 +4,7 @@ The service's own core runs on a copy of its picture, so the answer is what it w
 Time stands still in it: what the clock alone would bring about is not in the answer.
 """
 
+import zlib
 from typing import Any
 
 import msgspec
@@ -14,6 +15,9 @@ from segue.events import REGISTRY, Event
 from segue.ids import derived
 
 ROUNDS_MOST = 1_000
+PACKED_ABOVE_BYTES = 512 << 10  # What is larger is sent as gzip: a message holds 1 MiB.
+UNPACKED_MOST_BYTES = 64 << 20
+_GZIP, _AS_GZIP = b"\x1f\x8b", 16 + zlib.MAX_WBITS
 
 
 class Supposed(msgspec.Struct, frozen=True):
@@ -36,11 +40,41 @@ class Answer(msgspec.Struct, frozen=True):
     decisions: list[Supposed]
 
 
+def packed(text: bytes) -> bytes:
+    """Give JSON as it is sent: as it is, or as gzip."""
+    if len(text) <= PACKED_ABOVE_BYTES:
+        return text
+    made = zlib.compressobj(level=1, wbits=_AS_GZIP)
+    return made.compress(text) + made.flush()
+
+
+def unpacked(data: bytes) -> bytes:
+    """Give back what was sent, or raise `msgspec.ValidationError`."""
+    if not data.startswith(_GZIP):
+        return data
+    read = zlib.decompressobj(wbits=_AS_GZIP)
+    try:
+        text = read.decompress(data, UNPACKED_MOST_BYTES)
+    except zlib.error as error:
+        raise msgspec.ValidationError(f"this is no gzip: {error}") from error
+    if not read.eof:
+        raise msgspec.ValidationError(
+            f"more than {UNPACKED_MOST_BYTES} bytes, or its end is missing"
+        )
+    return text
+
+
 def answer(core: Core, question: Question, now: float) -> Answer:
     """Give what a copy of `core` decides; raises `msgspec.ValidationError` for a wrong question."""
+    return answer_from(type(core), core.picture.snapshot(), question, now)
+
+
+def answer_from(kind: type[Core], picture: bytes, question: Question, now: float) -> Answer:
+    """Give what a core of this kind decides from a picture that was kept: in any thread."""
     supposed = [_event(event) for event in question.events]
-    copy = type(core)()
-    copy.picture.restore(core.picture.snapshot())
+    copy = kind()
+    copy.picture.restore(picture)
+    known_to = copy.picture.state.sequence
     world = _World(copy, now)
     for event in supposed:
         world.say(event, None, derived("supposed", world.sequence))
@@ -52,7 +86,7 @@ def answer(core: Core, question: Question, now: float) -> Answer:
         for decision in owed:
             world.say(decision.event, decision.cause, decision.id)
             decided.append(Supposed(decision.event.type, msgspec.to_builtins(decision.event)))
-    return Answer(core.picture.state.sequence, decided)
+    return Answer(known_to, decided)
 
 
 def _event(supposed: Supposed) -> Event:
