@@ -1,4 +1,4 @@
-"""How a service writes to a bus that does not answer: soon again, and once."""
+"""How a service writes to a bus that does not answer, and what of the bus cannot stop it."""
 
 import threading
 import time
@@ -6,6 +6,8 @@ from functools import partial
 from typing import Any
 
 import anyio
+import msgspec
+from segue.beats import NODE_BEATS, NodeBeat
 from segue.bus import Bus
 from segue.core import Core, Decision
 from segue.events.deploy import RemovalRequested
@@ -104,5 +106,48 @@ async def test_a_leader_leads_on_while_somebody_asks_what_would_be_if(bus: Bus) 
                 while not Thinks.begun.is_set():
                     await anyio.sleep(0.01)
                 Thinks.end.set()
+        assert pump.machine.leading
+        tasks.cancel_scope.cancel()
+
+
+class Listens(Core):
+    """A core that only hears."""
+
+    service = "health_monitor"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[Any] = []
+
+    def hear(self, news: Any, now: float) -> None:
+        del now
+        self.heard.append(news)
+
+    def decide(self, now: float) -> list[Any]:
+        del now
+        return []
+
+
+HOSTILE = [b'{"node":"\xff"}', b'{"more":' + b"[" * 100_000, b"\x00", b"[]", b""]
+
+
+async def test_whatever_bytes_are_said_as_a_beat_end_no_service(bus: Bus) -> None:
+    core = Listens()
+    beats = (NODE_BEATS, msgspec.json.Decoder(NodeBeat))
+    pump = Pump(core, bus, instance="a", beats=beats)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pump.run)
+        with anyio.fail_after(60):
+            while not pump.machine.leading:
+                await anyio.sleep(0.01)
+            for data in HOSTILE:
+                await bus.say("beat.node_runner.node-a", data)
+                await bus.say("beat.health_monitor.b", data)
+            for name in ("node-b", "node-a"):  # Only who is named by the subject is believed.
+                beat = msgspec.json.encode(NodeBeat(name, "s"))
+                await bus.say("beat.node_runner.node-a", beat)
+            while not core.heard:
+                await anyio.sleep(0.01)
+        assert core.heard == [NodeBeat("node-a", "s")]
         assert pump.machine.leading
         tasks.cancel_scope.cancel()

@@ -5,7 +5,14 @@ import itertools
 import pytest
 from segue.beats import NodeBeat
 from segue.core import BusReturned
-from segue.events.node import NodeDegraded, NodeLeft, NodeLost, NodeReturned, NodeSuspected
+from segue.events.node import (
+    NodeDegraded,
+    NodeLeft,
+    NodeLost,
+    NodeRemoved,
+    NodeReturned,
+    NodeSuspected,
+)
 from segue.testing.shop import joined
 from segue.testing.ward import Ward
 from segue_health_monitor.core import HealthMonitor
@@ -292,3 +299,12 @@ def test_its_own_absence_begins_a_second_after_it_wanted_to_be_awake(
     assert wake_at == pytest.approx(ward.now + 0.5)
     ward.now += 0.5 + late_s
     assert len(ward.settle()) == verdicts
+
+
+def test_only_nodes_that_there_are_are_remembered() -> None:
+    ward = Ward("ab")
+    ward.beat("abx", for_s=1)
+    assert ward.monitor._nodes.heard_at.keys() == {"a", "b"}
+    ward.tell(NodeRemoved(node="b"))
+    ward.beat("a", for_s=5)
+    assert ward.monitor._nodes.heard_at.keys() == {"a"}

@@ -9,7 +9,7 @@ from contextlib import aclosing
 import anyio
 import msgspec
 from segue.bus import Bus, BusError
-from segue.envelope import Record
+from segue.envelope import ERRORS, Record
 from segue.events.gateway import GatewayJoined
 from segue.events.node import NodeJoined
 from segue.picture import Picture
@@ -86,7 +86,7 @@ class Plane:
                     continue
                 try:
                     beat = decode(data)
-                except msgspec.MsgspecError:
+                except ERRORS:
                     continue
                 self.leaders[service] = (beat.instance, anyio.current_time())
                 self._heard.add(service)

@@ -33,13 +33,15 @@ class NodeJudge:
         self._broken_s: dict[str, float] = {}  # The newest long silence of each.
 
     def heard(self, beat: NodeBeat, now: float) -> None:
-        """Note a beat."""
+        """Note a beat of a node that there is."""
         self._awake(now)
         node = self.picture.nodes.get(beat.node)
-        silent_s = now - self._known_at(node, now) if node is not None else 0.0
+        if node is None:
+            return
+        silent_s = now - self._known_at(node, now)
         if silent_s >= SUSPECT_AFTER_S:
             self._broken_s[beat.node] = silent_s
-        if node is not None and node.phase == "suspected":
+        if node.phase == "suspected":
             self.check_at = now
         self.heard_at[beat.node] = now
 
@@ -62,6 +64,7 @@ class NodeJudge:
         assert self.blind_since is not None, "being awake begins with being blind"
         if now < self.check_at:
             return []
+        self._forget_the_gone()
         graced = now < self.blind_since + GRACE_S
         owed: list[Decision] = []
         check_at = self.blind_since + GRACE_S if graced else now + LOST_AFTER_S
@@ -86,6 +89,11 @@ class NodeJudge:
             check_at = min(check_at, again_at) if again_at else check_at
         self.check_at = now if owed else check_at
         return owed
+
+    def _forget_the_gone(self) -> None:
+        for memory in (self.heard_at, self._broken_s):
+            for name in memory.keys() - self.picture.nodes.keys():
+                del memory[name]
 
     def _known_at(self, node: Node, now: float) -> float:
         """Give when the node was last known to be there; never before one could have heard it."""

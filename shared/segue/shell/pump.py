@@ -16,9 +16,10 @@ import msgspec
 import structlog
 
 from segue import telemetry
+from segue.beats import GatewayBeat, NodeBeat
 from segue.bus import Bus, BusError
 from segue.core import Core
-from segue.envelope import Record
+from segue.envelope import ERRORS, Record
 from segue.log import Head
 from segue.picture.picture import claim
 from segue.shell import snapshots
@@ -33,6 +34,8 @@ SNAPSHOTS_TRIED = 3
 # A bus that elects its leader drops what is said; a write is repeated with the same ids, so that
 # giving up early costs nothing. Each message of a batch adds to what a loaded bus is given.
 WRITE_S, WRITE_EACH_S = 1.0, 0.002
+
+BeatDecoder = msgspec.json.Decoder[NodeBeat] | msgspec.json.Decoder[GatewayBeat]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("segue.shell")
 
@@ -50,7 +53,7 @@ class Pump:
         saves: bool = False,
         subjects: Sequence[str] = (),
         perform: Callable[[Any], Coroutine[Any, Any, None]] | None = None,
-        beats: tuple[str, msgspec.json.Decoder[Any]] | None = None,
+        beats: tuple[str, BeatDecoder] | None = None,
     ) -> None:
         self.core, self.bus = core, bus
         self.subjects, self.perform, self.beats = subjects, perform, beats
@@ -168,20 +171,23 @@ class Pump:
 
     async def _hear_leaders(self) -> None:
         decode = msgspec.json.Decoder(Beat).decode
-        async for _, data in self.bus.listen(f"beat.{self.core.service}.*"):
+        async for subject, data in self.bus.listen(f"beat.{self.core.service}.*"):
             try:
                 beat = decode(data)
-            except msgspec.MsgspecError:
+            except ERRORS:
                 continue  # Nobody may need any one beat.
-            self.machine.heard_leader(beat, time.monotonic())
-            self._kick.set()
+            if subject.endswith(f".{beat.instance}"):
+                self.machine.heard_leader(beat, time.monotonic())
+                self._kick.set()
 
-    async def _hear_beats(self, subject: str, decoder: msgspec.json.Decoder[Any]) -> None:
-        async for _, data in self.bus.listen(subject):
+    async def _hear_beats(self, subjects: str, decoder: BeatDecoder) -> None:
+        async for subject, data in self.bus.listen(subjects):
             try:
-                self.hear(decoder.decode(data))
-            except msgspec.MsgspecError:
+                beat = decoder.decode(data)
+            except ERRORS:
                 continue
+            if subject.endswith(f".{beat.node}"):  # Nobody speaks for another.
+                self.hear(beat)
 
     async def _answer_what_if(self) -> None:
         decode, turn = msgspec.json.Decoder(Question).decode, anyio.CapacityLimiter(1)
