@@ -301,3 +301,21 @@ def test_a_refusal_for_a_message_that_was_trimmed_away_ends_no_term() -> None:
     assert [m.id for m in again.messages] == [m.id for m in decision.messages]
     assert machine.term == term
     assert "removal.rejected.shop" in stage.subjects()
+
+
+def test_one_event_that_is_never_taken_keeps_no_other_out_of_the_log() -> None:
+    stage = Stage("a")
+    stage.settle("a")
+    for app in ("large", "shop", "store"):
+        stage.request(app)
+    machine, sizes = stage.machines["a"], []
+    for _ in range(6):
+        stage.read("a")
+        for append in [c for c in machine.step(stage.now) if isinstance(c, Append)]:
+            sizes.append(len(append.messages))
+            if any(message.subject.endswith(".large") for message in append.messages):
+                machine.wrote(append.number, Outcome("invalid", reason="too large"), stage.now)
+            else:
+                stage.write("a", append)
+    assert sizes == [3, 1, 2]
+    assert {"removal.rejected.shop", "removal.rejected.store"} <= set(stage.subjects())

@@ -64,7 +64,7 @@ class Machine:
         self._writing: list[Message] = []  # The write whose fate is not known yet.
         self._number = 0
         self._fence: Fence | None = None
-        self._sent = False
+        self._sent = self._alone = False  # Alone: one event at a time, to find who is not taken.
         self._retry_at = 0.0
         self._retry_s = RETRY_FIRST_S
         self._awaiting: dict[str, None] = {}  # Own events not yet seen in the log.
@@ -179,7 +179,10 @@ class Machine:
             self._awaiting.pop(message.id, None)
         if outcome.kind == "refused":
             self._refused(outcome, now)
+        elif len(messages) > 1:
+            self._alone = True  # Only one of them may be what will never be taken.
         else:
+            self._alone = False
             self._settle([message.id for message in messages])
             self.note(Note("error", "the bus will never take an event", {"why": outcome.reason}))
 
@@ -295,19 +298,13 @@ class Machine:
                 messages.append(self._encode(owed, log_now))
         if messages:
             fence = self._leader_fence() if self.leads else self.core.fence()
-            commands.extend(self._write(messages, fence))
+            commands.extend(self._write(messages[:1] if self._alone else messages, fence))
         if self.core.wake_at is not None:
             self._wake(self.core.wake_at - (self.offset_s or 0.0))
 
-    def _encode(self, owed: Decision, log_now: float) -> Message:
-        return encode(
-            owed.event,
-            id=owed.id,
-            source=self.source,
-            time=log_now,
-            cause=owed.cause,
-            actor=owed.actor,
-        )
+    def _encode(self, owed: Decision, time: float) -> Message:
+        source, cause, actor = self.source, owed.cause, owed.actor
+        return encode(owed.event, id=owed.id, source=source, time=time, cause=cause, actor=actor)
 
     def _leader_fence(self) -> Fence:
         assert self.term is not None, "only a leader decides"
