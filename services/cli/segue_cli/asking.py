@@ -7,7 +7,7 @@ answers names it as the cause. Nothing here decides whether a request is right.
 import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import AbstractContextManager, aclosing, contextmanager
 from typing import Any
 
 import anyio
@@ -115,13 +115,18 @@ def is_answer(record: Record, said: Said) -> bool:
     return record.cause == said.id
 
 
-@contextmanager
-def unless_interrupted(text: str, hint: str) -> Iterator[None]:
+def unless_interrupted(text: str, hint: str) -> AbstractContextManager[None]:
     """Tell whoever presses Ctrl-C meanwhile what goes on all the same."""
+    return interruptible(f"not followed any longer; {text}", hint)
+
+
+@contextmanager
+def interruptible(text: str, hint: str = "") -> Iterator[None]:
+    """Tell whoever presses Ctrl-C meanwhile what that leaves behind."""
     try:
         yield
     except anyio.get_cancelled_exc_class():
-        raise InterruptedByUserError(f"not followed any longer; {text}", hint) from None
+        raise InterruptedByUserError(text, hint) from None
 
 
 def unanswered(timeout_s: float) -> TimedOutError:

@@ -21,13 +21,9 @@ from segue.bus import STREAMS, Bus, StreamCopy
 from segue_cli.amounts import count, size
 from segue_cli.app import installed_version
 from segue_cli.archive import ArchiveError, Kept, Manifest, Reader, Writer
+from segue_cli.asking import interruptible
 from segue_cli.connect import BusFlags, connected
-from segue_cli.errors import (
-    FailedError,
-    InterruptedByUserError,
-    InvalidError,
-    NotFoundError,
-)
+from segue_cli.errors import FailedError, InvalidError, NotFoundError
 from segue_cli.moment import clock, day
 from segue_cli.plane import LEADING
 from segue_cli.tables import AsJson, console, for_eyes, print_json
@@ -140,15 +136,6 @@ async def restore(
         print_json([report])
         return
     print(_told(report, reader.manifest))
-
-
-@contextmanager
-def interruptible(words: str, hint: str = "") -> Iterator[None]:
-    """Say what Ctrl-C leaves behind."""
-    try:
-        yield
-    except anyio.get_cancelled_exc_class():
-        raise InterruptedByUserError(words, hint) from None
 
 
 async def _check(reader: Reader, meter: "Meter") -> None:
