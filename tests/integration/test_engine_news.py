@@ -13,6 +13,7 @@ from segue.spec import Health
 from segue.testing.engine import Engine as RealEngine
 from segue.testing.engine import PrivateEngine
 from segue_node_runner.beside import beside
+from segue_node_runner.body import Ground, create_body
 from segue_node_runner.effects import Start
 from segue_node_runner.engine import Engine
 from segue_node_runner.errors import EngineError
@@ -65,6 +66,22 @@ async def test_memory_is_named_as_the_cause_of_death(
         while not isinstance(died := await next_news(news), Died):
             pass
         assert died.oom
+
+
+async def test_events_whose_times_are_out_of_order_are_all_told_and_none_twice(
+    node_engine: Engine, order: Orders, cluster: str
+) -> None:
+    send, news = anyio.create_memory_object_stream[News](100)
+    async with send, news, beside() as tasks:
+        watch = _Watch(node_engine, cluster, send, tasks)
+        orders = {number: order(["true"], attempt=number) for number in (1, 2, 3)}
+        for number in (2, 1, 3, 1, 2):  # The engine's clock may also be set back.
+            marks = create_body(orders[number], Ground("1.47"), image="x", files=[])["Labels"]
+            watch._take(_Event("start", _Actor(f"id-{number}", marks), 10**18 + number))
+        told = [await next_news(news) for _ in orders]
+        assert [one.identity.attempt for one in told if isinstance(one, Running)] == [2, 1, 3]
+        await anyio.wait_all_tasks_blocked()
+        assert not news.statistics().current_buffer_used
 
 
 @pytest.mark.parametrize("lacks", [True, False])

@@ -3,7 +3,9 @@
     connect → Resync → news … → Away → connect again, at once, then ever slower up to 1 s
 
 The engine forgets its events when it restarts, and a death while it was away makes none: whoever
-hears `Resync` lists and inspects. Events are resumed to the nanosecond and never told twice.
+hears `Resync` lists and inspects. It gives events their time before their order, so that those of
+one moment may come in another order than their times; they are resumed a little before the newest,
+and none is told twice.
 """
 
 import contextlib
@@ -32,6 +34,7 @@ OOM_WORD_S = 0.2  # So late the engine may hear of a lack of memory, after the e
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.05, 1.0
 _NEWS_AHEAD = 1_000
 _READ_MOST = 65_536
+_TOLD_KEPT, _OVERLAP_NANOS = 4_096, 10**9  # Far more than may happen in the overlap.
 
 
 class _Actor(msgspec.Struct):
@@ -67,8 +70,8 @@ class _Watch:
     ) -> None:
         self._engine, self._cluster, self._send, self._tasks = engine, cluster, send, tasks
         self._answer: streams.Answer | None = None
-        self._nanos = 0  # When the newest event happened …
-        self._told: set[tuple[str, str]] = set()  # … and which have happened just then.
+        self._nanos = 0  # When the event that came last happened …
+        self._told: dict[tuple[str, str, int], None] = {}  # … and which came before it.
         self._turns: dict[str, anyio.Event] = {}  # By container: the end of its news before.
         self._lacks: dict[str, anyio.Event] = {}  # By container: set once it lacks memory.
         self._killed: set[str] = set()  # By whoever asked the engine for it.
@@ -105,7 +108,8 @@ class _Watch:
         }
         query = {"filters": msgspec.json.encode(wanted).decode()}
         if self._nanos:
-            query["since"] = f"{self._nanos // 10**9}.{self._nanos % 10**9:09}"
+            since = self._nanos - _OVERLAP_NANOS
+            query["since"] = f"{since // 10**9}.{since % 10**9:09}"
         return streams.flowing_answer(api, "/events", query)
 
     async def _read(self, answer: streams.Answer) -> str:
@@ -132,12 +136,12 @@ class _Watch:
                 answer.close()
 
     def _take(self, event: _Event) -> None:
-        key = (event.actor.id, event.action)
-        if event.nanos < self._nanos or (event.nanos == self._nanos and key in self._told):
+        key = (event.actor.id, event.action, event.nanos)
+        if key in self._told:
             return
-        if event.nanos > self._nanos:
-            self._nanos, self._told = event.nanos, set()
-        self._told.add(key)
+        self._nanos, self._told[key] = event.nanos, None
+        if len(self._told) > _TOLD_KEPT:
+            del self._told[next(iter(self._told))]
         identity = labels.identity(event.actor.attributes)
         if event.action == "oom":
             self._lacks.setdefault(event.actor.id, anyio.Event()).set()
