@@ -1,4 +1,4 @@
-"""What may be asked of a node's runner on core NATS, and how it answers. Nothing here is stored.
+"""What may be asked of a node's services on core NATS, and how they answer. Nothing is stored.
 
     rpc.node.<node>.ping      → Here
     rpc.node.<node>.facts     → the node's facts, as JSON
@@ -6,6 +6,11 @@
     rpc.node.<node>.inspect   Which      → the engine's own description of a container, as JSON
     rpc.node.<node>.logs      LogsAsked  → pieces
     rpc.node.<node>.exec      ExecAsked  → pieces, the last one the exit code
+
+and of its gateway:
+
+    rpc.gateway.<node>.ping   → Here
+    rpc.gateway.<node>.facts  → Gateway
 
 Input flows the other way, so whoever has it answers: for a program that was asked for with `token`,
 the runner asks `rpc.node.<node>.input.<token>`, and gets pieces: input, and the sizes of the
@@ -41,6 +46,14 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
 
     networks_of: list[str] = []
     volumes_of: list[str] = []
+
+
+class Gateway(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a gateway does now, a sentence for each thing that is amiss."""
+
+    problems: list[str] = []  # What it was told to do and could not.
+    hints: list[str] = []  # What on its host may be in the way.
+    unreached: dict[str, str] = {}  # Other nodes whose gateways do not answer it, and how.
 
 
 class Which(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -81,6 +94,11 @@ class Size(msgspec.Struct, frozen=True, array_like=True):
 def subject(node: str, question: str) -> str:
     """Give where a node is asked."""
     return f"rpc.node.{node}.{question}"
+
+
+def gateway_subject(node: str, question: str) -> str:
+    """Give where a node's gateway is asked."""
+    return f"rpc.gateway.{node}.{question}"
 
 
 def piece(part: Part, data: bytes) -> bytes:

@@ -14,6 +14,7 @@ from segue.envelope import ERRORS, decode
 from segue.events import Event
 from segue.events.container import ContainerStarted
 from segue.events.deploy import DeployCompleted
+from segue.events.gateway import GatewayJoined
 from segue.events.node import NodeJoined
 from segue.log import Message
 from segue.testing.cluster import bare
@@ -48,6 +49,8 @@ def follow_the_words(host: Host, said: list[str]) -> None:
         line = given.removesuffix("&").strip().removeprefix("(").removesuffix(")")
         runner = f"--state {host.folder}/state --runtime {host.folder}/run"
         line = line.replace("/segue-node-runner", f"/segue-node-runner {runner}")
+        gateway = f"--state {host.folder}/gateway --runtime {host.folder}/proxy"
+        line = line.replace("/segue-gateway", f"/segue-gateway {gateway}")
         line = line.replace("/segue-fencer", f"/segue-fencer --folder {host.folder}/fence")
         name = f"by-hand-{number}"
         host.run(name, ["sh", "-c", line], {"DOCKER_HOST": host.engine.url})
@@ -108,6 +111,10 @@ async def test_a_host_joins_with_its_token_and_runs_what_is_deployed(
     joined = await wait(bus, NodeJoined)
     assert isinstance(joined, NodeJoined)
     assert (joined.node, joined.labels) == ("node-b", {"disk": "ssd"})
+    led = await wait(bus, GatewayJoined)
+    assert isinstance(led, GatewayJoined)
+    assert (led.node, led.limits, led.names) == ("node-b", [], True)
+    assert (led.address, led.mesh) == (host.address, "mtls"), "its certificate came with the token"
     service = {"image": BUSYBOX, "command": ["sleep", "1000"], "network_mode": "none"}
     compose = {"services": {"web": {**service, "deploy": {"replicas": 2}}}}
     await bus.append([Message("deploy.requested.shop", "deploy", bare(compose))])

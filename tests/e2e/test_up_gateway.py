@@ -122,6 +122,13 @@ async def test_a_plain_compose_file_is_reached_whatever_is_killed(home: Home) ->
     assert len({await home.open() for _ in range(20)}) == 2, "both replicas answer"
     asked = ["wget", "-q", "-O", "-", "http://web/"]
     assert home.segue("exec", "shop/asker.1", "--", *asked).strip(), "by its name, too"
+    seen = {
+        one["what"]: one for one in map(json.loads, home.segue("doctor", "--json").splitlines())
+    }
+    [gateway] = [one for what, one in seen.items() if what.startswith("gateway ")]
+    assert (gateway["level"], "names, addresses" in gateway["seen"]) == ("ok", True)
+    [row] = [row for row in map(json.loads, home.segue("ls").splitlines()) if row["endpoints"]]
+    assert row["endpoints"] == ["*:8080->80"]
     master = home.proxy()
 
     failed: list[str] = []

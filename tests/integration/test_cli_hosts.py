@@ -11,9 +11,11 @@ import sys
 
 import pytest
 from segue.bus.server import find_server
+from segue.shell.command import UNABLE
 from segue_cli.invitation import read, written
 
 UNITS = pathlib.Path(__file__).parents[2] / "deploy/systemd"
+NODE = ("segue-node-runner", "segue-fencer", "segue-gateway")
 HARDENED = ("NoNewPrivileges", "ProtectSystem", "SystemCallFilter", "CapabilityBoundingSet")
 
 
@@ -134,6 +136,16 @@ def test_a_token_is_read_as_it_was_written_and_only_for_what_it_is(
     found = read(token, "node")
     assert (found.name, found.url) == ("node-b", "tls://10.9.8.7:4222")
     assert "BEGIN CERTIFICATE" in found.client_certificate
+    shown = host.place / "shown.pem"
+    shown.write_text(found.client_certificate)
+    said = subprocess.run(
+        ["openssl", "x509", "-in", shown, "-noout", "-ext", "subjectAltName,extendedKeyUsage"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "DNS:*.node-b.node.segue.internal" in said, "its gateway is known by it"
+    assert "TLS Web Server Authentication, TLS Web Client Authentication" in said
     assert read(written(found), "node") == found
     other = Host(tmp_path / "b")
     assert "is for a node, node-b, not for a server" in other.init("--token", token, code=2)[0]
@@ -197,23 +209,34 @@ def test_the_fencer_is_watched_and_comes_before_others() -> None:
     assert "CAP_KILL" in service["CapabilityBoundingSet"][0]
 
 
+def test_a_gateway_outlives_its_crash_and_comes_before_what_needs_it() -> None:
+    gateway = sections((UNITS / "segue-gateway.service").read_text())["Service"]
+    assert gateway["KillMode"] == ["process"], "its proxy goes on"
+    assert gateway["RestartPreventExitStatus"] == [str(UNABLE)]
+    assert gateway["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+    runner = sections((UNITS / "segue-node-runner.service").read_text())["Unit"]
+    for key in ("Wants", "After"):
+        assert "segue-gateway.service" in runner[key][0].split()
+    assert "Requires" not in runner, "containers run without it as well"
+
+
 @pytest.fixture
 def prepared(host: Host) -> list[pathlib.Path]:
     """Every unit as it is written on a host that is control host and node."""
     host.init()
-    for name in ("segue-node-runner.service", "segue-fencer.service"):
-        text = (UNITS / name).read_text()
-        for program in ("segue-node-runner", "segue-fencer"):
+    for name in NODE:
+        text = (UNITS / f"{name}.service").read_text()
+        for program in NODE:
             path = pathlib.Path(sys.executable).with_name(program)
             text = text.replace(f"/opt/segue/bin/{program} ", f"{path} ")
-        (host.units / name).write_text(text)
+        (host.units / f"{name}.service").write_text(text)
     return sorted(host.units.iterdir())
 
 
 def test_systemd_accepts_every_unit(prepared: list[pathlib.Path]) -> None:
     if shutil.which("systemd-analyze") is None:
         parser = configparser.ConfigParser(strict=False, interpolation=None)
-        assert len(parser.read(prepared)) == len(prepared) == 9
+        assert len(parser.read(prepared)) == len(prepared) == 10
         return
     for file in prepared:
         done = subprocess.run(

@@ -16,7 +16,7 @@ from segue.events.container import (
 )
 from segue.events.deploy import DeployAccepted
 from segue.events.gateway import EndpointDrained, EndpointReady, GatewayJoined, GatewayLeft
-from segue.events.node import NodeLost
+from segue.events.node import NodeLost, NodeRemoved
 from segue.spec import AppSpec, Ingress, NetworkRef, NetworkSpec, Port, ServiceSpec, digest
 from segue.testing.board import Board
 from segue.testing.shop import joined
@@ -262,3 +262,20 @@ def test_beats_tell_how_far_it_is(stand: Stand) -> None:
 def test_it_gives_way_to_a_newer_one_under_its_name(stand: Stand) -> None:
     stand.board.say(gateway("a", "other"))
     assert stand.core.decide(stand.board.now) == [GiveWay("other")]
+
+
+def test_on_a_removed_node_it_leads_to_nothing_until_the_node_joins_again(stand: Stand) -> None:
+    stand.up(1)
+    stand.up(2, "b")
+    stand.beat("b")
+    assert stand.table.routes
+    stand.board.say(NodeLost(node="a", silent_s=3.0))
+    stand.board.say(NodeRemoved(node="a"))
+    assert stand.turn() == [], "nothing is said for a node that there is not"
+    assert (stand.table.routes, stand.table.published) == ([], [])
+    stand.board.say(joined("a"))
+    assert [type(event) for event in stand.turn()] == [GatewayJoined]
+    assert len({record.id for record in stand.board.log}) == len(stand.board.log), (
+        "a fact of its own"
+    )
+    assert stand.table.published

@@ -5,6 +5,9 @@ engines. What can be judged without asking stands in `segue_cli.checkup`.
 """
 
 import shutil
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,19 +16,22 @@ import anyio
 import msgspec
 from segue import asks
 from segue.bus import Bus, BusError, BusSettingsError, Settings, connect
+from segue.picture import Picture
 from segue.shell.commands import Beat
 
 from segue_cli import checkup
 from segue_cli.checkup import Disk, Facts, Finding, Service
+from segue_cli.checkup_gateways import gateways
 from segue_cli.connect import BusFlags, chosen, host, quiet
 from segue_cli.datadir import DataDir, data_dir
 from segue_cli.errors import FAILED
-from segue_cli.plane import LEADING, read_to
+from segue_cli.plane import GATEWAY, LEADING, read_to
 from segue_cli.reading import sight
 from segue_cli.tables import AsJson, console, print_json, styled
 
 LISTENED_FOR_S = 1.2  # Leaders beat every 0.25 s.
 ASKED_WITHIN_S = 5.0
+CHECKED_WITHIN_S = 10.0
 _TONES = {"ok": "good", "warn": "warn", "fail": "bad"}
 
 
@@ -72,6 +78,9 @@ async def _examine(
     findings += checkup.services(await _services(bus), stream["state"]["last_seq"])
     there = [name for name, node in picture.nodes.items() if node.phase in ("up", "suspected")]
     findings += checkup.nodes(picture, await _facts(bus, there))
+    led = [name for name in there if picture.gateway(name) is not None]
+    lacks = {name: _lack() for name in there if name not in led and _is_here(picture, name)}
+    findings += gateways(picture, await _gateway_facts(bus, led), lacks)
     findings += checkup.apps(picture)
 
 
@@ -143,6 +152,39 @@ async def _facts(bus: Bus, names: Sequence[str]) -> dict[str, Facts | str]:
         for name in names:
             tasks.start_soon(ask, name)
     return found
+
+
+async def _gateway_facts(bus: Bus, names: Sequence[str]) -> dict[str, asks.Gateway | str]:
+    found: dict[str, asks.Gateway | str] = {}
+
+    async def ask(name: str) -> None:
+        try:
+            subject = asks.gateway_subject(name, "facts")
+            answer = await bus.ask(subject, timeout_s=ASKED_WITHIN_S)
+            found[name] = msgspec.json.decode(answer, type=asks.Gateway)
+        except (BusError, msgspec.MsgspecError) as error:
+            found[name] = str(error)
+
+    async with anyio.create_task_group() as tasks:
+        for name in names:
+            tasks.start_soon(ask, name)
+    return found
+
+
+def _is_here(picture: Picture, node: str) -> bool:
+    return picture.nodes[node].facts.hostname == socket.gethostname()
+
+
+def _lack() -> str:
+    """Say what a gateway would lack on this host, in its own words; nothing if that is nothing."""
+    command = [sys.executable, "-m", f"segue_{GATEWAY}", "--check"]
+    try:
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=CHECKED_WITHIN_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return (done.stdout.splitlines() or [""])[0]
 
 
 def _show(findings: Sequence[Finding], *, as_json: bool) -> None:

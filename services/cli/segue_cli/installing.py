@@ -112,17 +112,28 @@ def supervised(units: Path) -> bool:
     return Path("/run/systemd/system").is_dir() and units == UNITS
 
 
-def start(services: Sequence[str]) -> None:
-    """Let systemd start services now and at every boot, and say so."""
+def start(services: Sequence[str], optional: str = "") -> None:
+    """Let systemd start services now and at every boot, and say so; one of them need not start."""
     names = [f"{service}.service" for service in services]
-    for words in (["daemon-reload"], ["enable", "--now", *names]):
-        done = subprocess.run(["systemctl", *words], check=False, capture_output=True, text=True)
-        if done.returncode:
-            raise FailedError(
-                f"systemctl {words[0]} failed: {done.stderr.strip()}",
-                f"`journalctl -u {names[0]}` tells more; what was written stays",
-            )
-    print(f"started {', '.join(services)}")
+    _systemctl(["daemon-reload"], names[0])
+    started = [*services]
+    if optional:  # Before the others, which are to find it at work.
+        try:
+            _systemctl(["enable", "--now", f"{optional}.service"], optional)
+            started.insert(0, optional)
+        except FailedError as error:
+            print(f"{optional} does not run: {error}", file=sys.stderr)
+    _systemctl(["enable", "--now", *names], names[0])
+    print(f"started {', '.join(started)}")
+
+
+def _systemctl(words: Sequence[str], unit: str) -> None:
+    done = subprocess.run(["systemctl", *words], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise FailedError(
+            f"systemctl {words[0]} failed: {done.stderr.strip()}",
+            f"`journalctl -u {unit}` tells more; what was written stays",
+        )
 
 
 def report(laid: Laid, what: str) -> None:

@@ -1,9 +1,11 @@
-"""Make a host run containers: one node runner and one fencer, with their keys to the bus.
+"""Make a host run containers: node runner, fencer and gateway, one of each, with their keys.
 
 It looks first whether the bus is reached and the name is free, and writes nothing otherwise.
 """
 
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +26,9 @@ from segue_cli.invitation import Invitation, read
 from segue_cli.server import Dir, Start, Units, client_files
 
 FENCE = Path("/run/segue/fence")
-PROGRAMS = ("segue-node-runner", "segue-fencer")
+PROGRAMS = ("segue-fencer", "segue-gateway", "segue-node-runner")  # In the order of their start.
+GATEWAY = PROGRAMS[1]
+CHECKED_WITHIN_S = 20.0
 ASKED_WITHIN_S = 3.0
 POLICY = """\
 # What containers may do on this node; the defaults allow nothing that reaches the host.
@@ -34,6 +38,14 @@ POLICY = """\
 # devices = ["/dev/dri"]
 # namespaces = ["network"]     # of the host: network, pid, ipc, uts, userns, cgroup
 """
+
+
+Serves = Annotated[
+    bool,
+    Parameter(
+        negative="--no-gateway", help="Serve names, addresses and published ports (default)."
+    ),
+]
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -69,32 +81,40 @@ async def join(
         tuple[str, ...],
         Parameter(help="KEY=VALUE that placement constraints see; repeatable."),
     ] = (),
+    gateway: Serves = True,
     folder: Dir = CONFIGURATION,
     units: Units = UNITS,
     start: Start = True,
 ) -> None:
-    """Make this host a node: one node runner and one fencer.
+    """Make this host a node: one node runner, one fencer, one gateway.
 
     What is there is kept: run twice, it changes nothing.
     """
     folder, units = folder.absolute(), units.absolute()
-    programs = {one: installing.program(one) for one in PROGRAMS}
-    together: dict[Path, str] = {}
+    programs = {one: installing.program(one) for one in PROGRAMS if gateway or one != GATEWAY}
+    wanted = None
     if not (folder / "node.env").exists():
         wanted = _wanted(invitation, server, credentials, name, label)
-        together = _files(wanted, folder)
         await _may_join(wanted)
-    each = {
-        units / f"{one}.service": installing.unit(f"{one}.service", programs, folder)
-        for one in PROGRAMS
-    }
-    laid = installing.lay(together, {folder / "node-policy.toml": POLICY, **each})
-    installing.report(laid, f"this node ({folder})")
+    _prepare(wanted, programs, folder, units)
     if installing.supervised(units) and start:
-        installing.start(PROGRAMS[::-1])
+        installing.start([one for one in programs if one != GATEWAY], GATEWAY if gateway else "")
         print("`segue node ls` shows the node")
     else:
         installing.by_hand(_commands(programs, folder))
+    if gateway:
+        _check_gateway(programs[GATEWAY])
+
+
+def _prepare(wanted: Wanted | None, programs: dict[str, Path], folder: Path, units: Path) -> None:
+    """Lay down what is private, unless that is there, and the units."""
+    together = _files(wanted, folder) if wanted else {}
+    each = {
+        units / f"{one}.service": installing.unit(f"{one}.service", programs, folder)
+        for one in programs
+    }
+    laid = installing.lay(together, {folder / "node-policy.toml": POLICY, **each})
+    installing.report(laid, f"this node ({folder})")
 
 
 def _wanted(
@@ -130,11 +150,15 @@ def _files(wanted: Wanted, folder: Path) -> dict[Path, str]:
         f"SEGUE_NODE_POLICY={folder / 'node-policy.toml'}",
         f"SEGUE_FENCE={FENCE}",
     ]
-    more = "".join(f"{line}\n" for line in own)
     keys, env = folder / "node", folder / "node.env"
+    mesh = keys / "mesh.key"  # Certificate and key in one file, as HAProxy reads them.
+    if wanted.given is not None:
+        own.append(f"SEGUE_GATEWAY_FLAGS='--certificate {mesh} --authority {keys / 'ca.pem'}'")
+    more = "".join(f"{line}\n" for line in own)
     if wanted.given is not None:
         given = msgspec.structs.replace(wanted.given, url=wanted.url)
-        return client_files(given, keys, env, more)
+        pair = given.client_certificate + given.client_key
+        return {mesh: pair, **client_files(given, keys, env, more)}
     if wanted.credentials is None:
         return {env: f"NATS_URL={wanted.url}\n{more}"}
     file = keys / "bus.creds"
@@ -194,9 +218,27 @@ async def _refuse_second(bus: Bus, node: str) -> None:
     )
 
 
+def _check_gateway(program: Path) -> None:
+    """Say what the gateway will not be able to do on this host."""
+    try:
+        done = subprocess.run(
+            [program, "--check"],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=CHECKED_WITHIN_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print(f"note: what the gateway lacks here is not known: {error}", file=sys.stderr)
+        return
+    for line in done.stdout.splitlines():
+        print(f"note: gateway: {line}", file=sys.stderr)
+
+
 def _commands(programs: dict[str, Path], folder: Path) -> list[str]:
     env = f"set -a; . {folder}/node.env"
-    return [
-        f"({env}; exec {programs['segue-fencer']}) &",
-        f'({env}; exec {programs["segue-node-runner"]} --node "$SEGUE_NODE" $SEGUE_NODE_FLAGS) &',
-    ]
+    flags = {
+        "segue-gateway": ' --node "$SEGUE_NODE" $SEGUE_GATEWAY_FLAGS',
+        "segue-node-runner": ' --node "$SEGUE_NODE" $SEGUE_NODE_FLAGS',
+    }
+    return [f"({env}; exec {path}{flags.get(one, '')}) &" for one, path in programs.items()]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from segue.bridges import DOMAIN
 from segue.bus import find_server
 from segue.ids import is_token, token
 
@@ -309,7 +310,9 @@ def token_for(
         for line in (folder / "segue.env").read_text().splitlines()
         if "=" in line
     )
-    client = authority.issued(root, f"node {name}")
+    client = authority.issued(
+        root, f"node {name}", [f"*.{name}.node.{DOMAIN}"]
+    )  # Its gateway's too.
     invitation = Invitation(
         kind="node",
         name=name,

@@ -6,11 +6,13 @@ What was applied last is applied before anything else: the host goes on without 
 import argparse
 import functools
 import importlib.metadata
+import ipaddress
 import os
 import pathlib
 import socket
 import sys
 import uuid
+from collections.abc import Callable
 
 import anyio
 import anyio.abc
@@ -33,6 +35,8 @@ from segue_gateway.proxy import Proxy
 from segue_gateway.responder import Names
 from segue_gateway.walls import Openings, Walls
 
+READY_WITHIN_S = 5.0
+
 
 class Host:
     """What is at work on the host before, and while, there is a bus."""
@@ -42,6 +46,7 @@ class Host:
         self.limits: list[str] = []
         self.proxy = ""
         self.bus: Bus | None = None
+        self.joined: Callable[[], bool] = lambda: False
         self._claim: socket.socket | None = None  # Held as long as this process lives.
 
     async def begin(self, arguments: argparse.Namespace, tasks: anyio.abc.TaskGroup) -> None:
@@ -69,6 +74,14 @@ class Host:
             await self.hands.apply(kept.table)
         tasks.start_soon(proxy.run)
         tasks.start_soon(self.hands.run)
+        tasks.start_soon(self._ready)
+
+    async def _ready(self) -> None:
+        """Let what comes behind it start once it has joined; soon in any case."""
+        with anyio.move_on_after(READY_WITHIN_S):
+            while not self.joined():  # noqa: ASYNC110 — the log tells it, in no single place.
+                await anyio.sleep(0.05)
+        per_node.notify_ready()
 
     async def _fetch(self, digest: str) -> bytes | None:
         if self.bus is None:
@@ -105,9 +118,14 @@ class Host:
         async def answer(_: bytes) -> bytes:
             return here
 
+        async def tell(_: bytes) -> bytes:
+            return msgspec.json.encode(await hands.facts())
+
+        self.joined = lambda: core.has_joined
         try:
             async with anyio.create_task_group() as tasks:
                 await tasks.start(bus.serve, _ping(arguments.node), answer)
+                await tasks.start(bus.serve, asks.gateway_subject(arguments.node, "facts"), tell)
                 await pump.run()
         finally:
             if not arguments.keep:
@@ -120,7 +138,7 @@ class Host:
 
 
 def _ping(node: str) -> str:
-    return f"rpc.gateway.{node}.ping"
+    return asks.gateway_subject(node, "ping")
 
 
 async def _refuse_second(bus: Bus, node: str) -> None:
@@ -135,9 +153,24 @@ async def _leave(core: Gateway, pump: Pump) -> None:
     await per_node.say_left(pump, left, source, core.me.session, core.fence())
 
 
+async def _check(pool: ipaddress.IPv4Network) -> int:
+    """Tell what a gateway could not do on this host; nothing and 0: it can do everything."""
+    try:
+        await installed.version(installed.find())
+    except installed.MissingError as error:
+        sys.stdout.write(f"it cannot run here: {error}\n")
+        return command.UNABLE
+    found = await limits.check(pool)
+    sys.stdout.write("".join(f"{words}\n" for words in found))
+    return 1 if found else 0
+
+
 def main() -> None:
     """Run until stopped."""
     os.umask(0o077)
+    arguments = flags.flags().parse_args()
+    if arguments.check:
+        sys.exit(anyio.run(_check, arguments.pool))
     host = Host()
     run = functools.partial(command.run, before=host.begin)
     sys.exit(run("gateway", flags.flags(), host.serve, sys.argv[1:]))

@@ -8,6 +8,7 @@ Laws:
 - A drained container that still has connections after `drain_s` is said to be drained all the same.
 - Of two gateways under one name the newer in the log goes on and the other gives way.
 - What it says counts only while no other has joined under its name.
+- On a node that was removed it leads to nothing and says nothing, until the node joins again.
 """
 
 import ipaddress
@@ -17,9 +18,10 @@ from typing import Any
 import msgspec
 from segue.beats import GATEWAY_BEAT_EVERY_S, GatewayBeat
 from segue.core import BusReturned, Core, Decision
-from segue.envelope import Record
+from segue.envelope import Cause, Record
 from segue.events import subjects
 from segue.events.gateway import GatewayJoined
+from segue.events.node import NodeRemoved
 from segue.log import Fence
 from segue.picture import UP, Container
 from segue.picture.indexed import Key
@@ -90,7 +92,8 @@ class Gateway(Core):
         self._since: dict[tuple[Key, str], tuple[int, float]] = {}  # When what was noticed.
         self._beat_at = 0.0
         self._told: GatewayBeat | None = None
-        self._has_joined = False
+        self.has_joined = False
+        self._removed: Cause | None = None  # That the node was, last.
         self._usurper = ""
 
     def fence(self) -> Fence | None:
@@ -105,8 +108,10 @@ class Gateway(Core):
         event = record.event
         if isinstance(event, GatewayJoined) and event.node == self.me.node:
             is_other = event.session != self.me.session
-            self._usurper = event.session if is_other and self._has_joined else ""
-            self._has_joined = self._has_joined or not is_other
+            self._usurper = event.session if is_other and self.has_joined else ""
+            self.has_joined = self.has_joined or not is_other
+        elif isinstance(event, NodeRemoved) and event.node == self.me.node:
+            self._removed = record.as_cause()
 
     def hear(self, news: Any, now: float) -> None:
         """Note what other gateways say, and what came of a table."""
@@ -134,13 +139,19 @@ class Gateway(Core):
             self._listens_since = now
         owed: list[Any] = [*self._table(now)]
         me = self.picture.gateways.get(self.me.node)
+        if self._is_removed:
+            return owed
         if me is None or me.left or me.facts != self.me:
             if self._done is not None:
-                owed.append(says.joined(self.me, me.cause if me else None))
+                owed.append(says.joined(self.me, me.cause if me else self._removed))
         else:
             owed += self._said(now)
             owed += self._beat(now)
         return owed
+
+    @property
+    def _is_removed(self) -> bool:
+        return self.me.node in self.picture.state.removed
 
     def _wake(self, at: float) -> None:
         self.wake_at = at if self.wake_at is None else min(self.wake_at, at)
@@ -148,7 +159,11 @@ class Gateway(Core):
     def _table(self, now: float) -> Iterator[Apply]:
         """Have the newest table applied; one that changes nothing holds as it is."""
         if self._made is None:
-            self._made, self.held = making.table(self.picture, self.me, self.held, self.pool)
+            if self._is_removed:
+                cluster = self.picture.state.cluster
+                self._made = Table(node=self.me.node, cluster=cluster, mesh_port=self.me.port)
+            else:
+                self._made, self.held = making.table(self.picture, self.me, self.held, self.pool)
         sequence = self.picture.state.sequence
         if self._doing is not None:
             return

@@ -60,6 +60,16 @@ def flags() -> argparse.ArgumentParser:
         help="leave the proxy at work when stopped: a restart then cuts no connection",
     )
     made.add_argument(
+        "--check",
+        action="store_true",
+        help="only tell what a gateway could not do on this host, and what would help",
+    )
+    _folders(made)
+    return made
+
+
+def _folders(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
         "--runtime",
         default=per_node.folder("/run/segue/gateway", "XDG_RUNTIME_DIR", "/tmp", OWN),  # noqa: S108 — last resort.
         metavar="DIR",
@@ -71,7 +81,6 @@ def flags() -> argparse.ArgumentParser:
         metavar="DIR",
         help="a folder on disk: what was done last (default: %(default)s)",
     )
-    return made
 
 
 def setting(arguments: argparse.Namespace, folder: pathlib.Path) -> Setting:

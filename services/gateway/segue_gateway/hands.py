@@ -4,6 +4,7 @@ It decides nothing. What was applied last stands in a file: with it the host goe
 after a restart, be the bus there or not. What an adapter cannot do is told in the log once.
 """
 
+import contextlib
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -11,8 +12,10 @@ from typing import Any, Protocol
 import anyio
 import msgspec
 import structlog
+from segue import asks
 from segue.bus import Bus, BusError
 
+from segue_gateway import firewall
 from segue_gateway.core import Applied, Apply, Flowing, GiveWay, Tell
 from segue_gateway.proxy import Proxy, ProxyError
 from segue_gateway.runtime import RuntimeAwayError
@@ -100,6 +103,13 @@ class Hands:
         if done:
             self._keep(table)
         return done
+
+    async def facts(self) -> asks.Gateway:
+        """Tell what is amiss now."""
+        unreached: dict[str, str] = {}
+        with contextlib.suppress(RuntimeAwayError):
+            unreached = await self.proxy.unreached()
+        return asks.Gateway([*self._said], await firewall.hints() if self.others else [], unreached)
 
     async def clear(self) -> None:
         """Leave nothing on a host that runs none of our containers any more."""

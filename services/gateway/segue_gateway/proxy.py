@@ -23,7 +23,7 @@ import structlog
 from segue_gateway import runtime
 from segue_gateway.certificates import Certificates
 from segue_gateway.commands import CommandError, run
-from segue_gateway.render import Setting, Text, backend_name, render
+from segue_gateway.render import NODES, Setting, Text, backend_name, render
 from segue_gateway.runtime import SESSIONS_OF_SERVERS, Processes, RuntimeAwayError
 from segue_gateway.table import Table
 from segue_gateway.tell import Pair, Refused, followed, forgotten
@@ -103,6 +103,14 @@ class Proxy:
                 if key in wanted:
                     counts[wanted[key]] += used
         return counts
+
+    async def unreached(self) -> dict[str, str]:
+        """Tell which nodes' gateways do not answer, and how. Raises RuntimeAwayError."""
+        near = {one.node for one in self._table.neighbours} if self._table else set()
+        if not near or not self.setting.certificate:
+            return {}
+        [said] = await runtime.ask_worker(self._worker_socket, [f"show stat {NODES} 4 -1"])
+        return {node: how for node, how in runtime.read_down(said).items() if node in near}
 
     async def run(self) -> None:
         """See to it that it runs, tidy up behind it, and try again what did not work."""

@@ -96,3 +96,15 @@ def read_sessions(said: str) -> dict[tuple[str, str], int]:
         if not line.startswith("#") and len(cells) > _SESSIONS and cells[_SESSIONS].isdecimal():
             found[cells[0], cells[1]] = int(cells[_SESSIONS])
     return found
+
+
+def read_down(said: str) -> dict[str, str]:
+    """Read `show stat`: by server, how those that are down answered their last check."""
+    head, *lines = said.splitlines() or [""]
+    of = {name: number for number, name in enumerate(head.removeprefix("# ").split(","))}
+    found: dict[str, str] = {}
+    for line in lines:
+        cells = line.split(",")
+        if len(cells) > of["check_desc"] and cells[of["status"]].startswith("DOWN"):
+            found[cells[of["svname"]]] = cells[of["check_desc"]] or cells[of["check_status"]]
+    return found

@@ -1,10 +1,11 @@
 """What those services have in common of which each node runs one.
 
-The node's name, their folders, that a second one is refused, and the word with which one leaves.
-It never decides what is done on the node.
+The node's name, their folders, that a second one is refused, the word with which one leaves, and
+that it is ready. It never decides what is done on the node.
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import socket
@@ -62,6 +63,16 @@ async def refuse_second(bus: Bus, ping: str, what: str, node: str) -> None:
         f"a {what} is at work on node {node} already (session {session[:8]}): "
         "stop it, or give this one another name with --node"
     )
+
+
+def notify_ready() -> None:
+    """Tell systemd, if it is there (sd_notify(3)), that what comes behind this may start."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    address = "\0" + path[1:] if path.startswith("@") else path
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+        one.sendto(b"READY=1", address)
 
 
 async def say_left(
