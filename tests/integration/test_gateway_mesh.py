@@ -176,6 +176,26 @@ async def test_the_askers_address_reaches_the_container_and_connections_are_used
         assert await greetings(b) - before < 10 + checks, "60 requests, a few greetings"
 
 
+async def test_a_server_told_at_run_time_is_as_well_as_its_nodes_gateway(hosts: Hosts) -> None:
+    """It has no check of its own: what is added at run time would not greet by TLS for one."""
+    a, b = hosts.proxy("a"), hosts.proxy("b")
+    await b.apply(has(1))
+    await a.apply(asks())
+    await health(a, ",L6OK,")
+    await a.apply(asks(1))
+    assert (a.reloads, await a.unreached()) == (0, {})
+    async with Server("s1", address(1), PORT):
+        assert await ask(VIP, BOUND) == (200, "s1")
+        await b.stop()
+        with anyio.fail_after(30):
+            while True:
+                [said] = await runtime.ask_worker(a._worker_socket, ["show stat -1 4 -1"])
+                if "1-1" in runtime.read_down(said):
+                    break
+                await anyio.sleep(0.05)
+    assert list(await a.unreached()) == ["b"]
+
+
 async def test_a_certificate_for_another_node_is_not_believed(hosts: Hosts) -> None:
     a, b = hosts.proxy("a"), hosts.proxy("b", named="c")
     await b.apply(has(1))

@@ -17,7 +17,16 @@ from segue.events.container import (
 from segue.events.deploy import DeployAccepted
 from segue.events.gateway import EndpointDrained, EndpointReady, GatewayJoined, GatewayLeft
 from segue.events.node import NodeLost, NodeRemoved
-from segue.spec import AppSpec, Ingress, NetworkRef, NetworkSpec, Port, ServiceSpec, digest
+from segue.spec import (
+    AppSpec,
+    FileSpec,
+    Ingress,
+    NetworkRef,
+    NetworkSpec,
+    Port,
+    ServiceSpec,
+    digest,
+)
 from segue.testing.board import Board
 from segue.testing.shop import joined
 from segue_gateway.core import Applied, Apply, Flowing, Gateway, GiveWay, Tell
@@ -228,6 +237,20 @@ def test_host_names_lead_to_their_service_as_http() -> None:
     [one] = stand.table.ingress
     assert (one.host, one.path, one.target, one.tls) == ("shop.example", "/", 80, "")
     assert stand.table.routes[0].ports[0].http
+
+
+def test_a_new_certificate_is_served_though_the_service_stays_as_it_is() -> None:
+    web = ServiceSpec(image="web", ingress=[Ingress(port=8080, host="shop.example", tls="cert")])
+    old, new = (
+        AppSpec(services={"web": web}, secrets={"cert": FileSpec(name="cert", digest=mark)})
+        for mark in ("old", "new")
+    )
+    stand = Stand(old)
+    stand.turn()
+    assert [one.tls for one in stand.table.ingress] == ["old"]
+    stand.board.say(DeployAccepted(app="shop", revision=2, spec=new))
+    stand.turn()
+    assert [one.tls for one in stand.table.ingress] == ["new"]
 
 
 def test_a_table_that_cannot_be_applied_is_tried_again_and_counts_for_nothing(

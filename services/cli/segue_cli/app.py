@@ -104,7 +104,11 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             "node drain", "node:drain", "Empty a node and keep it so, until `segue node uncordon`."
         ),
         Command("node rm", "node:rm", "Forget nodes that will not come back."),
-        Command("node join", "join:join", "Make this host a node: one node runner and one fencer."),
+        Command(
+            "node join",
+            "join:join",
+            "Make this host a node: one node runner, one fencer, one gateway.",
+        ),
     ),
 }
 

@@ -170,8 +170,9 @@ def _published(picture: Picture) -> Iterator[Published]:
 
 
 def _ingress(app: App, service: Service, spec: AppSpec) -> Iterator[Ingress]:
+    newest = app.specs.get(app.revision, spec)  # A new certificate alone is no new version of it.
     for one in service.spec.ingress:
-        secret = spec.secrets.get(one.tls) if one.tls else None
+        secret = newest.secrets.get(one.tls) if one.tls else None
         yield Ingress(
             host=one.host,
             path=one.path,

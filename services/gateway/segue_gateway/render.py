@@ -30,7 +30,10 @@ from segue_gateway.table import (
 from segue_gateway.vips import bind_ports
 
 NOBODY_ID = 65_534
-NODES = "nodes"
+NODES, NOWHERE = "nodes", "nowhere"
+_NOWHERE = f"""backend {NOWHERE} from http
+  http-request return status 404 content-type text/plain string "nothing is served here\\n"
+"""
 # A constant in place of the asker's address, where a header tells it already: between gateways only
 # connections of equal addresses are used again, and one made anew costs a TLS greeting.
 _NO_ASKER = "192.0.2.1"
@@ -230,7 +233,8 @@ def _web(
         either = [f"{{ path {path} }}", f"{{ path_beg {path}/ }}"] if path else [""]
         to = f"  use_backend {_leads_to(one)}"
         lines += [f"{to} if {' '.join(filter(None, [*words, how]))}".rstrip() for how in either]
-    yield "\n".join(line.removesuffix(" if") for line in lines) + "\n"
+    lines.append(f"  default_backend {NOWHERE}")
+    yield "\n".join(line.removesuffix(" if") for line in lines) + f"\n\n{_NOWHERE}"
 
 
 def _is_host(host: str) -> str:
