@@ -158,6 +158,53 @@ async def test_a_follower_is_told_of_a_log_that_grew_again_from_an_older_copy(
         await exhaust(following)
 
 
+async def test_who_starts_from_a_snapshot_is_told_when_another_log_lies_behind_it(
+    bus: Bus, copy: OlderCopy
+) -> None:
+    await ask(bus, "a")
+    await copy.take()
+    await ask(bus, "b")
+    pump = await followed(bus, 2)
+    following = bus.follow(2, mark=pump.machine.mark)
+    assert (await anext(following)).upto == 2
+    await copy.put_back()
+    await ask(bus, "x", "y")
+    with pytest.raises(LogReplacedError, match="holds another message at 2"):
+        await exhaust(following)
+
+
+async def test_a_follower_of_a_part_is_told_when_the_older_copy_grew_beside_what_it_had_read(
+    bus: Bus, copy: OlderCopy
+) -> None:
+    await ask(bus, "a", "b")
+    await copy.take()
+    await ask(bus, "c", "d")
+    following = bus.follow(0, ["*.*.b", "*.*.x"])
+    while (await anext(following)).upto < 4:
+        pass
+    await copy.put_back()
+    await ask(bus, "x", "y", "z")
+    with pytest.raises(LogReplacedError, match="a message at 3 that was not there"):
+        await exhaust(following)
+
+
+async def test_a_follower_of_a_part_goes_on_where_nothing_new_lies_in_what_it_had_read(
+    bus: Bus, copy: OlderCopy
+) -> None:
+    await ask(bus, "a", "b")
+    await copy.take()
+    await ask(bus, "c", "d")
+    following = bus.follow(0, ["*.*.b", "*.*.x"])
+    while (await anext(following)).upto < 4:
+        pass
+    await copy.put_back()
+    await ask(bus, "y", "z", "x")
+    got: list[int] = []
+    while not got:
+        got = [one.sequence for one in (await anext(following)).messages]
+    assert got == [5]
+
+
 async def test_a_service_waits_for_a_bus_that_goes_away_before_its_log_is_made(
     nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,6 +158,16 @@ def test_what_ended_with_a_forgotten_node_is_no_stranger_when_the_node_comes_bac
     assert list(shop.picture.strangers(APP, "web", 1)) == ["a"]
 
 
+def test_what_was_declared_lost_after_it_was_forgotten_begins_from_there() -> None:
+    """Both were on their way at once; a runner that fenced with another loss is never heard."""
+    shop = Shop(Deployer(), nodes="ab")
+    shop.tell(NodeRemoved(node="a"))
+    lost = shop.say(NodeLost(node="a", silent_s=3))
+    assert shop.picture.state.removed["a"].lost_seq == lost.sequence
+    shop.tell(joined("a", session="s-2", lost_seq=lost.sequence))
+    assert shop.picture.nodes["a"].lost_seq == lost.sequence
+
+
 def test_what_comes_back_with_a_useless_engine_begins_from_its_last_loss_too() -> None:
     """Else the runner would fence with a loss that never was, and never be heard again."""
     shop = Shop(Deployer(), nodes="ab")

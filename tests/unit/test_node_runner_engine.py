@@ -14,6 +14,7 @@ from segue.events.container import (
 from segue.events.deploy import RemovalAccepted, RemovalCompleted
 from segue.events.node import NodeDegraded, NodeJoined, NodeLeft, NodeLost, NodeRecovered
 from segue.log import Fence
+from segue.testing.board import Board
 from segue.testing.host import FACTS, Host, has, web
 from segue.testing.shop import Shop, joined
 from segue_cli.rows import node_condition
@@ -285,6 +286,19 @@ def test_of_two_runners_under_one_name_the_older_gives_way() -> None:
     host.say(joined("a", session="s-2"))
     owed = host.core.decide(host.now)
     assert owed == [GiveWay(session="s-2")]
+
+
+def test_a_late_word_of_the_runner_before_is_no_reason_to_give_way() -> None:
+    core = NodeRunner("a", "s-2")
+    board = Board(core)
+    core.hear(FACTS, board.now)
+    board.say(joined("a", session="s-1"))
+    core.decide(board.now)
+    core.hear(news.Inventory([], number=1), board.now)
+    board.say(joined("a", session="s-2"))
+    board.say(joined("a", session="s-1"))  # It was on its way when that runner died.
+    [again] = core.decide(board.now)
+    assert (type(again.event), again.event.session) == (NodeJoined, "s-2")
 
 
 def test_a_runner_follows_its_nodes_part_of_the_log_only() -> None:

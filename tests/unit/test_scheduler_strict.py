@@ -1,16 +1,18 @@
 """What may never run twice is placed only once nothing of its slot can run."""
 
+from segue.core import Core
 from segue.events import Event
 from segue.events.container import NOWHERE, ContainerAssigned, ContainerRetired, ContainerStopped
 from segue.events.node import NodeLeaseEnded, NodeLost
 from segue.spec import ServiceSpec
 from segue.testing.shop import APP, Shop, accepted, joined, node_of
+from segue_deployer.core import Deployer
 from segue_scheduler.core import Scheduler
 
 
-def crossed(spec: ServiceSpec) -> Shop:
+def crossed(spec: ServiceSpec, core: Core | None = None) -> Shop:
     """Let an assignment cross the retirement of its container, and the slot be filled anew."""
-    shop = Shop(Scheduler(), nodes="")
+    shop = Shop(core or Scheduler(), nodes="")
     for node in "abc":
         shop.say(joined(node, fenced=True, lease=1))
     shop.say(accepted(boss=spec))
@@ -34,6 +36,13 @@ def test_an_assignment_that_crossed_its_retirement_is_waited_for() -> None:
     assert shop.settle() == []
     stopped = ContainerStopped(app=APP, service="boss", slot=1, attempt=1, node="a")
     assert len(nodes(shop.tell(stopped))) == 1
+
+
+def test_an_assignment_that_crossed_its_retirement_is_retired_again_at_once() -> None:
+    """Its node may have lost its specification meanwhile, and then neither would ever begin."""
+    (said,) = crossed(ServiceSpec(image="o", strict=True), Deployer()).settle()
+    assert isinstance(said, ContainerRetired)
+    assert (said.attempt, said.node, said.reason) == (1, "a", "superseded")
 
 
 def test_with_its_node_it_is_waited_for_until_the_lease_is_over() -> None:

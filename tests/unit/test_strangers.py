@@ -19,7 +19,7 @@ from segue.events.container import (
     ContainerStopped,
 )
 from segue.events.deploy import DeployCompleted
-from segue.events.node import Held, NodeLost
+from segue.events.node import Held, NodeLost, NodeRemoved
 from segue.picture import Picture
 from segue.spec import AppSpec, ServiceSpec
 from segue.spec import digest as digest_of
@@ -242,6 +242,21 @@ def test_what_is_superseded_from_elsewhere_is_stopped_and_said_to_be_gone() -> N
     assert [(stop.attempt, stop.grace_s) for stop in host.wants(Stop)] == [(7, 3.0)]
     [said] = host.hear(news.StopDone(identity=web(7), exit_code=0))
     assert (type(said), said.attempt) == (ContainerStopped, 7)
+
+
+def test_what_was_judged_ill_is_no_stranger_while_its_node_has_not_stopped_it_yet() -> None:
+    """Its runner knows that it has ended, stops it, and has nobody to tell."""
+    shop = Shop(Deployer(), nodes="a")
+    shop.deploy(web=WEB)
+    shop.tells(ContainerFailed, shop.container("web"), reason="unhealthy")
+    shop.tell(joined("a", session="a", inventory=[held(1)]))
+    assert shop.picture.strangers(APP, "web", 1) == {}
+    shop.tell(NodeRemoved(node="a"))
+    shop.tell(back("a", held(1)))
+    assert shop.picture.strangers(APP, "web", 1) == {}
+    shop.tell(back("a"))
+    shop.tell(back("a", held(1)))
+    assert list(shop.picture.strangers(APP, "web", 1)) == ["a"]
 
 
 # A host that comes back without what ran there.

@@ -41,7 +41,18 @@ def unneeded(picture: Picture, service: Service, slot: Slot) -> Iterator[Unneede
     if old is not None and _in_vain(picture, service, now, old):
         yield now, "superseded", service.cause or now.cause
         return
+    yield from _crossed(picture, slot, now)
     yield from _relieved(picture, service, slot, now)
+
+
+def _crossed(picture: Picture, slot: Slot, now: Container) -> Iterator[Unneeded]:
+    """Give what was assigned after it was retired: something strict waits for its end to begin."""
+    if now.phase != "requested" or not picture.is_strict(now):
+        return
+    for container in slot.leaving.values():
+        begins = container.phase == "assigned" and container is not slot.moving
+        if begins and not container.retired and not picture.is_gone(container):
+            yield container, "superseded", now.cause
 
 
 def _relieved(picture: Picture, service: Service, slot: Slot, now: Container) -> Iterator[Unneeded]:

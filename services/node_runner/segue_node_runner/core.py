@@ -100,6 +100,7 @@ class NodeRunner(Core):
         self.health = Health(self.picture, node)
         self.pulls = Pulls(self.picture, node, session)
         self._has_joined = False
+        self._before: set[str] = set()  # Sessions of the runners before this one.
         self._usurper = ""
 
     def fence(self) -> Fence | None:
@@ -112,13 +113,17 @@ class NodeRunner(Core):
 
     def fold(self, record: Record) -> None:
         """Correct the picture; notice what concerns this runner itself."""
+        me = self.picture.nodes.get(self.node)
+        if me is not None and not self._has_joined:
+            self._before.add(me.facts.session)
         super().fold(record)
         self.pulls.said(record.id)
         event = record.event
         if isinstance(event, NodeJoined) and event.node == self.node:
-            is_other = event.session != self.session
-            self._usurper = event.session if is_other and self._has_joined else ""
-            self._has_joined = self._has_joined or not is_other
+            if event.session == self.session:
+                self._has_joined, self._usurper = True, ""
+            elif self._has_joined and event.session not in self._before:
+                self._usurper = event.session  # Not a late word of a runner that is dead by now.
         elif isinstance(event, deploy.RemovalCompleted):
             self.yard.list_now()  # Its networks and volumes can go.
         elif isinstance(event, _ENDS) and event.node == self.node:

@@ -104,13 +104,16 @@ class Bus:
         """Store messages in order, up to 1,000 at once as all or nothing, behind `fence`."""
         return await self._writer.append(messages, fence, timeout_s)
 
-    def follow(self, after: int, subjects: Sequence[str] = ()) -> AsyncGenerator[Stretch, None]:
+    def follow(
+        self, after: int, subjects: Sequence[str] = (), *, mark: str = ""
+    ) -> AsyncGenerator[Stretch, None]:
         """Give every message after `after`, now and in future, each once and in order.
 
-        Raises `LogReplacedError` when the log cannot continue what was read. Close the iterator
-        (`contextlib.aclosing`) when leaving it early.
+        `mark` is that of the message at `after`, if it was read. Raises `LogReplacedError` when the
+        log cannot continue what was read. Close the iterator (`contextlib.aclosing`) when leaving
+        it early.
         """
-        return follow(self._connection, after, subjects)
+        return follow(self._connection, after, subjects, mark=mark)
 
     async def head(self, read: int = 0) -> Head:
         """Tell the log's bounds, clock and cluster.

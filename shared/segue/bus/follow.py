@@ -2,10 +2,12 @@
 
 A consumer of the server's pushes messages here; it lives as long as nothing is missed. A gap in
 its own count, silence beyond its heartbeats, a cut connection, a restarted server: another one is
-made, which begins after the last message that was given. The server may run ahead of the reader
-by a bounded number of bytes and then waits. Servers of a cluster give a consumer to any of them: it
-is made anew until it lives on the server that we are connected to, whose end is noticed at once,
-and never is it taken from one whose copy lags: that would say that nothing is left to be read.
+made, which begins after the last message that was given, also where the log had been looked
+through further: a message that lies there then is of another history of the log. The server may
+run ahead of the reader by a bounded number of bytes and then waits. Servers of a cluster give a
+consumer to any of them: it is made anew until it lives on the server that we are connected to,
+whose end is noticed at once, and never is it taken from one whose copy lags: that would say that
+nothing is left to be read.
 
 A log that is not the one that was followed raises `LogReplacedError`: nothing is made up.
 """
@@ -50,6 +52,13 @@ class Missed(Exception):  # noqa: N818 — not an error: the next consumer begin
     """What the consumer gave is good, but it has lost something or died."""
 
 
+class Place(NamedTuple):
+    """The last message that a reader was given, and its mark, as far as that is known."""
+
+    sequence: int
+    mark: str
+
+
 class _Pushed(NamedTuple):
     """A message as it arrived, with the server's count of what still waits behind it."""
 
@@ -72,7 +81,7 @@ class Consumer:
         self._count = 0  # Of messages by the consumer's own numbering.
         self._missed = False
         self.home = ""  # The server that it lives on, in a cluster.
-        self._read = after
+        self._read = self._after = after
         self._head = head  # The stream's last sequence before this consumer was made …
         self._leader = leader  # … on the server that leads, whose word that is.
         self._has_head = False  # So has the server that this consumer lives on.
@@ -81,13 +90,13 @@ class Consumer:
         self._sid = connection.attach(self._inbox, self._take)
         connection.watch(self._on_change)
 
-    async def start(self, subjects: Sequence[str]) -> None:
-        """Have the server make it."""
+    async def start(self, subjects: Sequence[str], behind: int | None = None) -> None:
+        """Have the server make it behind what is read, or behind the last message given."""
         wanted: dict[str, Any] = {
             "name": self._name,
             "deliver_subject": self._inbox,
             "deliver_policy": "by_start_sequence",
-            "opt_start_seq": self._read + 1,
+            "opt_start_seq": 1 + (self._after if behind is None else behind),
             "ack_policy": "none",
             "max_deliver": 1,
             "replay_policy": "instant",
@@ -156,6 +165,11 @@ class Consumer:
             if isinstance(pushed, str):
                 self._say_go_on(pushed)
                 continue
+            if pushed.stored.sequence <= self._after:
+                raise LogReplacedError(
+                    f"the log holds a message at {pushed.stored.sequence} that was not there when "
+                    f"it was read to {self._after}: an older copy was put back and has grown since"
+                )
             messages.append(pushed.stored)
             waiting = pushed.waiting
         upto = messages[-1].sequence if messages else self._read
@@ -232,13 +246,21 @@ class Consumer:
 
 
 async def follow(
-    connection: Connection, after: int, subjects: Sequence[str] = (), stream: str = EVENTS
+    connection: Connection,
+    after: int,
+    subjects: Sequence[str] = (),
+    stream: str = EVENTS,
+    *,
+    mark: str = "",
 ) -> AsyncGenerator[Stretch, None]:
-    """Give every message after `after` on `subjects`, for ever, in stretches."""
+    """Give every message after `after` on `subjects`, for ever, in stretches.
+
+    `mark` is that of the message at `after`, if it was read; nothing else may stand there.
+    """
     for subject in subjects:
         if not is_filter(subject):
             raise BusRefusedError(f"{subject!r} is not a filter that can be followed")
-    reader = _Reader(connection, after, subjects, stream)
+    reader = _Reader(connection, Place(after, mark), subjects, stream)
     while True:
         consumer = await reader.begin()
         moved = False
@@ -246,7 +268,8 @@ async def follow(
             while True:
                 stretch = await consumer.next()
                 reader.read, moved = stretch.upto, True
-                reader.last = stretch.messages[-1] if stretch.messages else reader.last
+                if stretch.messages:
+                    reader.last = Place(stretch.messages[-1].sequence, stretch.messages[-1].mark)
                 yield stretch
         except Missed:
             pass
@@ -260,10 +283,9 @@ class _Reader:
     """Where one reader stands in which log."""
 
     def __init__(
-        self, connection: Connection, after: int, subjects: Sequence[str], stream: str
+        self, connection: Connection, last: Place, subjects: Sequence[str], stream: str
     ) -> None:
-        self.read = after
-        self.last: Stored | None = None
+        self.read, self.last = last.sequence, last
         self._connection, self._subjects, self._stream = connection, subjects, stream
         self._cluster = ""
 
@@ -301,7 +323,7 @@ class _Reader:
             head, leader = info.state.last_seq, info.cluster.leader if info.cluster else ""
             consumer = Consumer(self._connection, self._stream, self.read, head, leader)
             try:
-                await consumer.start(self._subjects)
+                await consumer.start(self._subjects, self.last.sequence)
             except BaseException:
                 consumer.stop()
                 raise
@@ -312,9 +334,9 @@ class _Reader:
 
     async def _same_history(self) -> None:
         """Refuse a log that has grown again from an older copy: it is as long, but another."""
-        if self.last is None:
-            return
         at = self.last.sequence
+        if not self.last.mark:
+            return
         found = await get_message(self._connection, self._stream, {"seq": at})
         if found is not None and found.mark != self.last.mark:
             raise LogReplacedError(

@@ -30,6 +30,7 @@ from segue.picture.state import RANK, UP, Container, Phase, Slot
 
 TRUSTED_AFTER_S = 60.0  # A container that was up this long did not begin badly.
 ENDS_KEPT = 32
+ENDED_KEPT = 1_000
 NODE_FAILURES_KEPT = 10
 
 
@@ -221,6 +222,8 @@ def failed(picture: Indexed, record: Record, event: ContainerFailed) -> None:
     if slot is not None and slot.home_attempt == event.attempt and not container.started_at:
         slot.home = ""  # It never ran there, so there are no data to go back to.
     node = picture.nodes.get(event.node)
+    if node is not None and event.reason == "unhealthy":  # It runs until its runner has read this.
+        node.ended = [*node.ended[-ENDED_KEPT + 1 :], container.key]
     if node is not None and not container.retired:
         name = f"{event.app}/{event.service}"
         node.failures[name] = [*node.failures.get(name, [])[-NODE_FAILURES_KEPT + 1 :], record.time]

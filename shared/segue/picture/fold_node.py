@@ -119,6 +119,9 @@ def _phase(phase: str, *after: str) -> Callable[[Indexed, Record, NodeEvent], No
 
     def fold(picture: Indexed, record: Record, event: NodeEvent) -> None:
         node = picture.nodes.get(event.node)
+        forgotten = picture.state.removed.get(event.node)
+        if phase == "lost" and node is None and forgotten is not None:
+            forgotten.lost_seq = record.sequence  # Both were said at once; its runner's fence.
         if node is None or node.phase not in after:
             return
         if phase == "lost":
@@ -221,8 +224,8 @@ def removed(picture: Indexed, record: Record, event: NodeRemoved) -> None:
         return
     kept = picture.state.removed
     there = picture.on_node.get(event.node, {})
-    ended = sorted(key for key, container in there.items() if not container.adopted)
-    kept[event.node] = Removed(record.as_cause(), node.lost_seq, ended)
+    ended = {key for key, container in there.items() if not container.adopted}
+    kept[event.node] = Removed(record.as_cause(), node.lost_seq, sorted(ended.union(node.ended)))
     while len(kept) > REMOVED_KEPT:
         del kept[next(iter(kept))]
     for container in list(picture.on_node.get(event.node, {}).values()):

@@ -136,7 +136,8 @@ class Pump:
             telemetry.processed(record, lag_s=max(0.0, lag_s))
 
     async def _follow(self) -> None:
-        async with aclosing(self.bus.follow(self.machine.read_to, self.subjects)) as stretches:
+        read_to, mark = self.machine.read_to, self.machine.mark
+        async with aclosing(self.bus.follow(read_to, self.subjects, mark=mark)) as stretches:
             async for stretch in stretches:
                 self.machine.read(stretch.messages, time.monotonic())
                 self.machine.passed(stretch.upto)

@@ -59,9 +59,6 @@ class Client(Protocol):
     def position(self) -> int:
         """How far it has read."""
 
-    def restarted(self) -> None:
-        """A person restarts it."""
-
     def told(self, subject: str, data: bytes) -> None:
         """A core message arrived."""
 
@@ -80,7 +77,7 @@ class SimBus:
         self.replicated = False  # Three servers that agree on every write.
         self.under_way: dict[str, None] = {}  # Fences of writes not agreed on yet.
         self.stores = 0  # How often the store was replaced.
-        self.stale: dict[str, int] = {}  # Processes that have not seen it yet: how much was kept.
+        self.stale: dict[str, None] = {}  # Processes that have not seen it yet.
         self.replaced: Callable[[], None] = lambda: None  # Called when the store was.
         self.snapshots: dict[int, bytes] = {}
         self.late: dict[str, None] = {}  # Ids of messages that were kept on the way.
@@ -126,13 +123,8 @@ class SimBus:
         if not self.reaches(client.host) or self.electing:
             self.sim.at(self.sim.between(0.2, 0.8), self._online, name)
             return
-        head = self.log.head(self.time)
-        if 0 < self.stale.pop(name, 0) < client.position() <= head.last:
-            # Its follower finds another message where it has read its last (`segue.bus.follow`).
-            self.sim.mark("log.regrown")
-            client.restarted()
-            return
-        client.online(head)
+        self.stale.pop(name, None)
+        client.online(self.log.head(self.time))
         self._schedule(name)
 
     def asked_head(self, client: Client) -> Head | None:
@@ -176,7 +168,7 @@ class SimBus:
         """Replace the store by one of which only the first messages are the same."""
         self.log.rewind(cluster, upto)
         self.stores += 1
-        self.stale = {name: min(upto, self.stale.get(name, upto)) for name in self.clients}
+        self.stale = dict.fromkeys(self.clients)
         self.snapshots = {at: data for at, data in self.snapshots.items() if at <= upto}
         self.replaced()
 

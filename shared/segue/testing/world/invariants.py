@@ -259,7 +259,8 @@ def nothing_is_stopped_without_an_order(checker: LogChecker, node: str, effect: 
     """I10: a container is stopped when it was retired, has ended in the log, or has a successor.
 
     A successor stands on the same node: after the store was replaced, a node may have a container
-    of the slot that the log never put there.
+    of the slot that the log never put there. What another node has under the same attempt makes way
+    for it too, even while the log's own is still moved away from.
     """
     key = (effect.app, effect.service, effect.slot)
     slot = checker.picture.slot(*key)
@@ -271,7 +272,8 @@ def nothing_is_stopped_without_an_order(checker: LogChecker, node: str, effect: 
     newer = [
         other
         for other in slot.containers()
-        if other.attempt > effect.attempt and other.node == node and other.moves != effect.attempt
+        if other.attempt > effect.attempt and other.node == node
+        if known.node != node or other.moves != effect.attempt
     ]
     return "" if newer else f"{effect.identity} is stopped and is {known.phase} in the log"
 

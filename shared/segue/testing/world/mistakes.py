@@ -306,6 +306,7 @@ def goes_on_in_another_log(world: World) -> None:
             connected(head, now, 0)
 
         machine.connected = trusting
+        process._check_history = lambda: None
 
     each(world, patch)
 

@@ -15,7 +15,7 @@ from segue.log import Head, Outcome, Stored
 from segue.shell.commands import Append, Beat, Note, Perform, Save, Say
 from segue.shell.errors import LogReplacedError
 from segue.shell.machine import Machine
-from segue.testing.world.bus import SimBus
+from segue.testing.world.bus import SimBus, wants
 from segue.testing.world.sim import Sim
 
 CLOCK_SET_EVERY_S = 30.0  # As the pump does.
@@ -50,6 +50,7 @@ class Process:
         name: str,
         host: str,
         make: Callable[[], Core],
+        instance: str = "",
         leads: bool = True,
         subjects: Sequence[str] = (),
         hears: Sequence[str] = (),
@@ -58,6 +59,7 @@ class Process:
     ) -> None:
         self.sim, self.bus, self.decoded = sim, bus, decoded
         self.name, self.host, self.make, self.leads = name, host, make, leads
+        self.instance = instance or name  # The same where one is started in two.
         self.subjects, self.hears, self.read_news = subjects, hears, read_news
         self.perform = perform
         self.rate = 1 + sim.between(-0.02, 0.02)  # Hosts' clocks run 2 % wrong at most.
@@ -91,7 +93,7 @@ class Process:
         self.core = self.make()
         self.machine = Machine(
             self.core,
-            instance=self.name,
+            instance=self.instance,
             session=f"{self.name}-{self.run}",
             leads=self.leads,
             saves=self.core.service == "deployer",
@@ -102,6 +104,8 @@ class Process:
             self.sim.mark("snapshot.restored")
             self.machine.restore(self.bus.snapshots[max(self.bus.snapshots)], self.bus.log.cluster)
         self._waiting, self._wake_at, self._has_followed = [], None, False
+        begun_at, stored = self.machine.read_to, self.bus.log.stored
+        self._last = stored[begun_at - 1] if begun_at else None
         self._beats = f"beat.{self.core.service}."
         self.sim.at(CLOCK_SET_EVERY_S, self._set_clock, self.run)
         self.bus.join(self)
@@ -139,6 +143,7 @@ class Process:
             if not self._has_followed:
                 self.before_following(self, head)
             self.machine.connected(head, self.clock)
+            self._check_history()
         except LogReplacedError:
             self.sim.mark("log.replaced")
             self.restarted()
@@ -146,6 +151,15 @@ class Process:
         self._has_followed = True
         self.at_change(up=True)
         self.pump()
+
+    def _check_history(self) -> None:
+        """Refuse a log that has grown again, as `segue.bus.follow` does."""
+        stored, last, read_to = self.bus.log.stored, self._last, self.position()
+        at = last.sequence if last is not None else 0
+        other = len(stored) < read_to or (last is not None and stored[at - 1] is not last)
+        if other or any(wants(self, one.subject) for one in stored[at:read_to]):
+            self.sim.mark("log.regrown")
+            raise LogReplacedError("the log holds other messages than were read there")
 
     def _set_clock(self, run: int) -> None:
         if run != self.run or not self.alive:
@@ -173,6 +187,7 @@ class Process:
     def deliver(self, batch: list[Stored], upto: int) -> None:
         """The log goes on."""
         if not self.held(self.deliver, batch, upto):
+            self._last = batch[-1] if batch else self._last
             self.machine.read(batch, self.clock)
             self.machine.passed(upto)
             self.pump()
