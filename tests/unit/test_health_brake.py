@@ -122,6 +122,14 @@ def test_the_same_are_said_to_be_held_again_when_another_one_is_forgotten() -> N
     assert len(set(ids)) == len(ids) == 3
 
 
+def test_one_that_falls_silent_meanwhile_puts_nothing_off() -> None:
+    ward = Ward("abcdefg")
+    assert held(ward.beat("defg", for_s=3)) == [(["a", "b", "c"], 7)]
+    assert lost(ward.beat("defg", for_s=24)) == []
+    assert held(ward.beat("efg", for_s=3)) == [(["a", "b", "c", "d"], 7)]
+    assert lost(ward.beat("efg", for_s=3)) == ["a"]
+
+
 def test_another_leader_goes_on_where_the_first_one_was() -> None:
     ward = Ward("abcde")
     ward.beat("de", for_s=20)

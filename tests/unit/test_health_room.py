@@ -88,17 +88,39 @@ def test_only_who_leads_trims_unless_the_log_is_so_full_that_nobody_could() -> N
         ([], None),
         ([100, 200, 300, 400, 500, 600], 300),  # The oldest that leaves less than 60 %.
         ([300, 301, 302], 300),
-        ([250, 500, 700], 500),  # Two are spared, as they must be.
+        ([250, 500, 700], 500),
         ([500, 700], 500),
         ([500], 500),
         ([1, 2, 3], None),  # None gives anything back.
         ([1, 2, 140], 140),  # Some of it, better than nothing.
+        ([2, 130, 140], 140),  # And then as much as can be.
+        ([1000], 1000),  # The newest event may be all that stays.
         ([1, 2, 110], None),
         ([1001, 2000], None),  # Not of this log.
     ],
 )
 def test_as_much_is_kept_as_can_be(snapshots: list[int], at: int | None) -> None:
     assert room.cut(measured(0.85), snapshots) == at
+
+
+@pytest.mark.parametrize(("last", "at"), [(10, 5), (6, 4), (1000, 401)])
+def test_what_stays_is_reckoned_to_the_event(last: int, at: int) -> None:
+    for first in (1, 5001):
+        full = measured(1.0, first=first, last=first + last - 1)
+        assert room.cut(full, range(first + last)) == first + at - 1
+
+
+def test_a_log_is_never_cut_where_it_begins_already() -> None:
+    assert room.cut(measured(0.5), [1]) is None
+
+
+def test_a_cut_that_gave_nothing_back_is_told_as_that() -> None:
+    tank = Tank()
+    before, after = measured(0.85), measured(0.9, first=400)
+    tank.hear(before)
+    (trimmed,) = tank.hear(Trimmed(before, after), after)
+    assert isinstance(trimmed, LogTrimmed)
+    assert (trimmed.events, trimmed.freed_bytes) == (399, 0)
 
 
 def test_what_is_left_after_a_cut_is_always_within_the_log_and_held_by_a_snapshot() -> None:

@@ -36,7 +36,7 @@ def test_an_unhealthy_container_is_judged_failed_once() -> None:
     (failed,) = said
     assert isinstance(failed, ContainerFailed)
     assert (failed.reason, failed.attempt, failed.node) == ("unhealthy", 1, "a")
-    assert "failed 3 times" in failed.message
+    assert failed.message == "its health check failed 3 times"
     assert ward.log[-1].cause == ward.log[-2].id
     ward.tells(ContainerUnhealthy, ward.container("web"), streak=4)
     assert ward.settle() == []

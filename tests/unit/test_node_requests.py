@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from segue.events.base import Event
 from segue.events.container import ContainerRequested
+from segue.events.deploy import Problem
 from segue.events.node import (
     Held,
     NodeDegraded,
@@ -34,10 +36,18 @@ def answer(shop: Shop, request: Event) -> Event:
     return shop.tell(request)[0]
 
 
-def rejected(shop: Shop, request: Event) -> tuple[str, str]:
+def problems(shop: Shop, request: Any) -> list[Problem]:
     said = answer(shop, request)
     assert isinstance(said, NodeRequestRejected), said
-    return said.problems[0].what, said.problems[0].hint
+    assert said.node == request.node
+    return said.problems
+
+
+def rejected(shop: Shop, request: Event) -> tuple[str, str]:
+    """Give what is said of the node as a whole, and what to do instead."""
+    (problem,) = problems(shop, request)
+    assert problem.where == "node"
+    return problem.what, problem.hint
 
 
 # Draining.
@@ -59,8 +69,15 @@ def test_a_drain_begins_with_its_deadline() -> None:
 
 @pytest.mark.parametrize("deadline_s", [-1.0, 1e9, float("inf")])
 def test_a_deadline_is_between_now_and_a_week(deadline_s: float) -> None:
-    what, _ = rejected(Shop(Deployer()), NodeDrainRequested(node="a", deadline_s=deadline_s))
-    assert "is no deadline" in what
+    asked = NodeDrainRequested(node="a", deadline_s=deadline_s)
+    what = f"{deadline_s:g} s is no deadline; from 0 s to a week are possible"
+    assert problems(Shop(Deployer()), asked) == [Problem(where="deadline_s", what=what)]
+
+
+@pytest.mark.parametrize("deadline_s", [0, 7 * 86_400])
+def test_a_drain_may_take_from_no_time_to_a_whole_week(deadline_s: float) -> None:
+    asked = NodeDrainRequested(node="a", deadline_s=deadline_s)
+    assert isinstance(answer(Shop(Deployer()), asked), NodeDrainStarted)
 
 
 # Labels.
@@ -97,18 +114,53 @@ def test_a_label_gives_a_node_a_slot_of_a_global_service() -> None:
     ]
 
 
+LETTERS = "letters, digits, '.', '_', '-' and '/'; values of at most 256"
+
+
 @pytest.mark.parametrize(
-    ("asked", "what"),
+    ("asked", "problem"),
     [
-        (NodeLabelRequested(node="a"), "nothing is to be set, and nothing removed"),
-        (label(**{"a b": "c"}), "is no label"),
-        (label(a="x" * 257), "is no label"),
-        (NodeLabelRequested(node="a", set={"a": "b"}, remove=["a"]), "is to be set, too"),
-        (label(**{f"k{n}": "" for n in range(101)}), "a node can be given 100 labels"),
+        (
+            NodeLabelRequested(node="a"),
+            Problem(where="set", what="nothing is to be set, and nothing removed"),
+        ),
+        (label(**{"a b": "c"}), Problem(where="set.a b", what="is no label", hint=LETTERS)),
+        (label(a="x" * 257), Problem(where="set.a", what="is no label", hint=LETTERS)),
+        (
+            label(**{"x" * 129: ""}),
+            Problem(where="set." + "x" * 96, what="is no label", hint=LETTERS),
+        ),
+        (
+            NodeLabelRequested(node="a", set={"a": "b"}, remove=["a"]),
+            Problem(where="remove.a", what="is to be set, too"),
+        ),
+        (
+            NodeLabelRequested(node="a", set={"x" * 128: "b"}, remove=["x" * 128]),
+            Problem(where="remove." + "x" * 93, what="is to be set, too"),
+        ),
+        (
+            label(**{f"k{n}": "" for n in range(101)}),
+            Problem(where="set", what="a node can be given 100 labels", hint="remove some first"),
+        ),
     ],
 )
-def test_what_is_no_label_is_rejected(asked: NodeLabelRequested, what: str) -> None:
-    assert rejected(Shop(Deployer()), asked)[0] == what
+def test_what_is_no_label_is_rejected(asked: NodeLabelRequested, problem: Problem) -> None:
+    assert problems(Shop(Deployer()), asked) == [problem]
+
+
+def test_of_many_wrong_labels_the_first_twenty_are_named() -> None:
+    said = problems(Shop(Deployer()), label(**{f"k {n}": "" for n in range(30)}))
+    assert [problem.where for problem in said] == [f"set.k {n}" for n in range(20)]
+
+
+def test_a_node_can_be_given_a_hundred_labels_and_keep_them() -> None:
+    shop = Shop(Deployer())
+    told = {f"k{n}": "x" * 256 for n in range(100)}
+    assert answer(shop, label(**told)) == NodeLabelled(node="a", set=told, removed=[])
+    assert isinstance(answer(shop, label(k0="other")), NodeLabelled)
+    assert isinstance(answer(shop, NodeLabelRequested(node="a", remove=["k1"])), NodeLabelled)
+    assert isinstance(answer(shop, label(more="")), NodeLabelled)
+    assert isinstance(answer(shop, label(still_more="")), NodeRequestRejected)
 
 
 # Removal.
@@ -191,7 +243,7 @@ def test_a_silent_node_is_forgotten_at_once_only_by_force() -> None:
     shop.say(NodeSuspected(node="a", silent_s=1.5))
     what, hint = rejected(shop, remove())
     assert what == "node a has only just fallen silent"
-    assert "force" in hint
+    assert hint == "wait until it is lost; force gives it up at once"
     said = shop.tell(remove(force=True))
     assert isinstance(said[0], NodeRemoved)
     assert [event.attempt for event in said if isinstance(event, ContainerRequested)] == [2]
@@ -205,15 +257,18 @@ def test_what_may_never_run_twice_is_not_given_up_by_force(silent: Event) -> Non
     shop = Shop(Deployer(), nodes="ab")
     shop.deploy(one=ServiceSpec(image="o", strict=True))
     shop.say(silent)
-    what, _ = rejected(shop, remove(force=True))
+    what, hint = rejected(shop, remove(force=True))
     assert what == "shop/one.1 may still run there, and must never run twice"
+    assert hint == "ask again once the node's lease is over"
 
 
 def test_data_are_given_up_only_by_force() -> None:
     shop = Shop(Deployer(), nodes="ab")
     shop.deploy(db=LOOSE)
     shop.tell(NodeLost(node="a", silent_s=3))
-    assert rejected(shop, remove())[0] == "node a has the data of shop/db.1"
+    what, hint = rejected(shop, remove())
+    assert what == "node a has the data of shop/db.1"
+    assert hint == "force gives them up, and they begin with empty volumes"
     shop.tell(remove(force=True))
     assert shop.slot("db").home == ""
 
@@ -224,8 +279,27 @@ def test_what_still_runs_on_a_node_that_was_left_is_given_up_only_by_force() -> 
     shop.say(NodeLeft(node="a"))
     what, hint = rejected(shop, remove())
     assert what == "shop/web.1 may still run on node a, whose runner was stopped"
-    assert "drain it" in hint
+    assert hint == "drain it while its runner works; force gives them up"
     assert isinstance(answer(shop, remove(force=True)), NodeRemoved)
+
+
+def test_of_many_that_are_in_the_way_five_are_named_and_the_others_counted() -> None:
+    for replicas, more in ((5, ""), (7, " and 2 more")):
+        shop = Shop(Deployer())
+        shop.deploy(web=msgspec.structs.replace(WEB, replicas=replicas))
+        shop.say(NodeLeft(node="a"))
+        names = ", ".join(f"shop/web.{number}" for number in range(1, 6)) + more
+        what, _ = rejected(shop, remove())
+        assert what == f"{names} may still run on node a, whose runner was stopped"
+
+
+def test_of_many_slots_whose_data_are_on_a_node_too() -> None:
+    for replicas, more in ((5, ""), (7, " and 2 more")):
+        shop = Shop(Deployer())
+        shop.deploy(db=msgspec.structs.replace(LOOSE, replicas=replicas))
+        shop.tell(NodeLost(node="a", silent_s=3))
+        names = ", ".join(f"shop/db.{number}" for number in range(1, 6)) + more
+        assert rejected(shop, remove())[0] == f"node a has the data of {names}"
 
 
 def test_a_slot_of_a_forgotten_node_goes_to_the_next_new_one() -> None:
@@ -255,6 +329,13 @@ def test_a_request_about_nobody_is_answered_with_who_there_is() -> None:
     for kind in requests:
         what, hint = rejected(Shop(Deployer()), kind(node="x"))
         assert (what, hint) == ("there is no node called x", "there are: a")
+    nobody = Shop(Deployer(), nodes="")
+    assert rejected(nobody, remove(node="x"))[1] == "there are: none"
+    names = [f"n{number:02}" for number in range(30)]
+    many = Shop(Deployer(), nodes="")
+    for name in reversed(names):
+        many.say(joined(name))
+    assert rejected(many, remove(node="x"))[1] == f"there are: {', '.join(names[:20])}"
 
 
 def test_of_two_requests_the_second_is_answered_from_what_the_first_led_to() -> None:

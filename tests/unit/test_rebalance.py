@@ -64,7 +64,8 @@ def obey(shop: Shop, planned: Event) -> list[Event]:
 
 def test_who_asks_gets_a_plan_that_names_the_request_as_its_cause() -> None:
     shop = running("ab", web="aaa")
-    assert ways(asked(shop).moves) == ["web.3 a>b"]
+    planned = asked(shop)
+    assert (ways(planned.moves), planned.reason) == (["web.3 a>b"], "")
     assert shop.log[-1].cause == shop.log[-2].id
     assert not shop.picture.state.requests
 
@@ -129,10 +130,8 @@ def test_what_is_not_settled_is_left_alone() -> None:
 
 def test_a_plan_moves_a_tenth_at_most_and_what_gains_most_first() -> None:
     shop = running("abc", web="a" * 19, api="b" * 11)
-    planned = asked(shop)
-    assert len(planned.moves) == 3
-    gains = [move.gain for move in planned.moves]
-    assert gains == sorted(gains, reverse=True)
+    moves = asked(shop).moves
+    assert ways(moves) == ["web.19 a>c", "web.18 a>b", "web.17 a>c"]
     assert len(asked(running("ab", web="a" * 2_000)).moves) == MOVES_MOST
 
 
@@ -145,6 +144,25 @@ def test_planning_leaves_the_picture_as_it_was() -> None:
     after = dict(shop.picture.used), {n: set(c) for n, c in shop.picture.on_node.items()}
     assert {n: c for n, c in after[1].items() if c} == {n: c for n, c in before[1].items() if c}
     assert after[0]["a"] == before[0]["a"]
+
+
+def test_each_move_of_a_plan_counts_for_the_next() -> None:
+    nodes = [joined(name, cpu_millicores=8_000) for name in "abc"]
+    shop = running(nodes, BIG, **{f"s{n}": "a" for n in range(8)}, idle="c" * 80)
+    shop.tell(NodeCordoned(node="c"))
+    assert [move.gain for move in asked(shop).moves] == [24.5, 17.5, 10.5]
+
+
+def test_a_node_is_sent_no_more_than_it_has_room_for() -> None:
+    small = joined("b", cpu_millicores=1_500)
+    shop = running([joined("a", cpu_millicores=40_000), small], BIG, web="a" * 40)
+    assert ways(asked(shop).moves) == ["web.40 a>b"]
+
+
+def test_what_a_service_takes_most_of_is_what_is_evened_out() -> None:
+    spec = ServiceSpec(image="b", resources=Resources(cpu_millicores=1_000, memory_bytes=8 << 20))
+    (move,) = asked(running("ab", spec, web="a", api="a", job="a")).moves
+    assert (move.gain, move.target) == (14.4, "b")
 
 
 # When.

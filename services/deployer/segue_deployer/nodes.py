@@ -99,21 +99,23 @@ def _removal(picture: Picture, node: Node, asked: NodeRemovalRequested) -> Event
     there = picture.on_node.get(name, {}).values()
     strict = [one for one in there if _strict(picture, one) and not picture.is_gone(one)]
     if strict:
-        what = f"{_names(strict)} may still run there, and must never run twice"
+        what = (
+            f"{_some([one.name for one in strict])} may still run there, and must never run twice"
+        )
         return _no(name, "node", what, "ask again once the node's lease is over")
     if asked.force:
         return NodeRemoved(node=name)
     if node.phase == "suspected":
         what = f"node {name} has only just fallen silent"
         return _no(name, "node", what, "wait until it is lost; force gives it up at once")
-    data = sorted(slot for slot in homes(picture, name))
+    data = homes(picture, name)
     if data:
-        shown = ", ".join(data[:_NAMED])
-        what = f"node {name} has the data of {shown}"
+        what = f"node {name} has the data of {_some(data)}"
         return _no(name, "node", what, "force gives them up, and they begin with empty volumes")
     running = [one for one in there if not picture.is_gone(one)]
     if running:
-        what = f"{_names(running)} may still run on node {name}, whose runner was stopped"
+        names = _some([one.name for one in running])
+        what = f"{names} may still run on node {name}, whose runner was stopped"
         return _no(name, "node", what, "drain it while its runner works; force gives them up")
     return NodeRemoved(node=name)
 
@@ -123,8 +125,8 @@ def _strict(picture: Picture, container: Container) -> bool:
     return spec is not None and spec.strict
 
 
-def _names(containers: list[Container]) -> str:
-    names = sorted({one.name for one in containers})
+def _some(of: list[str]) -> str:
+    names = sorted(set(of))
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 

@@ -6,8 +6,8 @@
     below 65 %                 said to have room again
 
 It is trimmed only up to a snapshot, from which every service can start: of those that leave enough
-room the oldest one, so that as much history stays as can. The newest three are spared, as many as
-a start tries, unless nothing else makes room. Pure; `segue_health_monitor.gauge` measures and acts.
+room the oldest one, so that as much history and as many snapshots stay as can. Pure;
+`segue_health_monitor.gauge` measures and acts.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,6 @@ from segue.picture import LogRoom, Picture
 
 ALARM_AT, TRIM_AT, LAST_RESORT_AT = 0.70, 0.85, 0.95
 TRIM_TO, EASED_AT = 0.60, 0.65
-SPARED = 3
 LEAST_GAIN = 0.10  # Of the limit: a cut that gives back less is made again and again.
 
 
@@ -57,10 +56,9 @@ def cut(room: Room, snapshots: Sequence[int]) -> int | None:
     Events are taken to be of one size: what is left over is measured again.
     """
     within = [at for at in sorted(snapshots) if room.first < at <= room.last]
-    for spared in reversed(range(SPARED)):
-        for at in within[: len(within) - spared]:
-            if _after(room, at) <= TRIM_TO:
-                return at
+    for at in within:
+        if _after(room, at) <= TRIM_TO:
+            return at
     newest = within[-1] if within else room.first
     return newest if room.share - _after(room, newest) >= LEAST_GAIN else None
 

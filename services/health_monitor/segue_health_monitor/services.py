@@ -48,6 +48,7 @@ def steady_at(service: Service) -> float | None:
 
 def _failed(container: Container) -> Decision:
     check = f"{container.probe} probe" if container.probe else "health check"
+    said = f": {container.message}" if container.message else ""
     event = ContainerFailed(
         app=container.app,
         service=container.service,
@@ -55,7 +56,7 @@ def _failed(container: Container) -> Decision:
         attempt=container.attempt,
         node=container.node,
         reason="unhealthy",
-        message=f"its {check} failed {container.streak} times: {container.message}",
+        message=f"its {check} failed {container.streak} times" + said,
     )
     return Decision(event, container.cause, key=str(container.attempt))
 
