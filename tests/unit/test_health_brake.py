@@ -2,7 +2,7 @@
 
 import pytest
 from segue.events import Event
-from segue.events.node import NodeLossHeld, NodeLost, NodeRemoved
+from segue.events.node import NodeDegraded, NodeLossHeld, NodeLost, NodeRemoved, NodeSuspected
 from segue.testing.ward import Ward
 
 
@@ -51,7 +51,8 @@ def test_what_is_held_is_given_up_one_by_one() -> None:
     said = ward.beat("de", for_s=10)
     assert lost(said) == ["c"]
     assert held(ward.beat("de", for_s=60))[-1:] in ([], [([], 0)])
-    assert ward.all(NodeLossHeld)[-1].nodes == []
+    over = ward.all(NodeLossHeld)[-1]
+    assert (over.nodes, over.words) == ([], "")
 
 
 def test_it_wants_to_be_woken_when_the_next_may_be_given_up() -> None:
@@ -128,6 +129,31 @@ def test_one_that_falls_silent_meanwhile_puts_nothing_off() -> None:
     assert lost(ward.beat("defg", for_s=24)) == []
     assert held(ward.beat("efg", for_s=3)) == [(["a", "b", "c", "d"], 7)]
     assert lost(ward.beat("efg", for_s=3)) == ["a"]
+
+
+def test_who_has_been_silent_longest_is_given_up_first() -> None:
+    ward = Ward("abcde")
+    ward.beat("abde", for_s=1)
+    ward.beat("de", for_s=31)
+    assert [event.node for event in ward.all(NodeLost)] == []
+    assert lost(ward.beat("de", for_s=2)) == ["c"]
+    assert lost(ward.beat("de", for_s=10)) == ["a"]
+
+
+def test_that_they_are_held_is_caused_by_the_newest_that_fell_silent() -> None:
+    ward = Ward("abcde")
+    ward.beat("de", for_s=3)
+    (held_,) = [record for record in ward.log if isinstance(record.event, NodeLossHeld)]
+    suspected = [record for record in ward.log if isinstance(record.event, NodeSuspected)]
+    assert held_.cause in [record.id for record in suspected]
+
+
+def test_a_node_that_never_joined_is_none_of_those_that_fell_silent() -> None:
+    ward = Ward("abc")
+    ward.say(NodeDegraded(node="z", reason="no engine"))
+    assert ward.phase("z") == "lost"
+    said = ward.beat("bc", for_s=5)
+    assert (lost(said), held(said)) == (["a"], [])
 
 
 def test_another_leader_goes_on_where_the_first_one_was() -> None:

@@ -1,5 +1,6 @@
 """When a lease counts as over, and of whom that is said."""
 
+import msgspec
 import pytest
 from segue.events.container import ContainerStarted
 from segue.events.node import NodeJoined, NodeLeaseEnded, NodeLost
@@ -140,3 +141,15 @@ def test_a_node_that_came_back_and_is_lost_again_is_judged_again() -> None:
     ward.assign(asked)
     ward.beat("bc", for_s=5)
     assert len(ward.all(NodeLeaseEnded)) == 2
+
+
+def test_of_several_lost_nodes_those_whose_lease_may_hold_keep_none_from_the_others() -> None:
+    ward = Ward("abcdefg")
+    ward.say(accepted(web=msgspec.structs.replace(STRICT, replicas=2)))
+    for slot, node in ((1, "a"), (2, "c")):
+        ward.say(joined(node, lease=slot, fenced=True))
+        ward.run(ward.ask("web", slot), node)
+    ward.monitor.hear(LeasesHeard(frozenset("a"), complete=True), ward.now)
+    for node in "abc":  # Of which b runs nothing.
+        ward.say(NodeLost(node=node, silent_s=3))
+    assert ward.beat("defg", for_s=1) == [NodeLeaseEnded(node="c", lease=2)]

@@ -41,7 +41,7 @@ def test_a_log_that_fills_up_is_said_once_and_that_it_has_room_again_too() -> No
     assert tank.hear(measured(0.69)) == []
     (filling,) = tank.hear(measured(0.70))
     assert filling == LogFilling(used_bytes=700, limit_bytes=1000, events=1000, first=1)
-    assert tank.hear(measured(0.75), measured(0.66)) == []
+    assert tank.hear(measured(0.75), measured(0.65)) == []
     assert tank.hear(measured(0.64)) == [LogEased(used_bytes=640, limit_bytes=1000)]
     assert tank.hear(measured(0.64)) == []
     assert [type(event) for event in tank.hear(measured(0.70))] == [LogFilling]

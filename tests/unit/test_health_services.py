@@ -8,9 +8,10 @@ from segue.events.container import (
     ContainerFailed,
     ContainerHealthy,
     ContainerRetired,
+    ContainerStopped,
     ContainerUnhealthy,
 )
-from segue.events.deploy import RemovalAccepted
+from segue.events.deploy import RemovalAccepted, RemovalCompleted
 from segue.events.scale import ScaleAccepted
 from segue.events.service import ServiceFlapping, ServiceSteady
 from segue.spec import Health, ServiceSpec
@@ -87,6 +88,7 @@ def test_five_ends_within_five_minutes_are_flapping_and_it_is_said_once() -> Non
     assert isinstance(flapping, ServiceFlapping)
     assert (flapping.slot, flapping.failures, flapping.within_s) == (1, 5, 40.0)
     assert (flapping.last_reason, flapping.last_exit_code) == ("no route to db", 1)
+    assert ward.log[-1].cause == ward.container("web").cause.id
     for _ in range(10):
         assert crash(ward) == []
 
@@ -112,6 +114,8 @@ def test_a_flapping_service_is_steady_after_five_quiet_minutes_to_the_second() -
     (steady,) = ward.beat("a", for_s=0.5)
     assert isinstance(steady, ServiceSteady)
     assert (steady.app, steady.service) == (APP, "web")
+    (flapped,) = [record.id for record in ward.log if isinstance(record.event, ServiceFlapping)]
+    assert ward.log[-1].cause == flapped
     assert steady.quiet_s == ward.now - ended_at == 300
     assert ward.beat("a", for_s=600) == []
 
@@ -203,3 +207,16 @@ def test_a_service_that_is_removed_while_it_flaps_is_forgotten() -> None:
     ward.say(RemovalAccepted(app=APP))
     assert ward.settle() == []
     assert ward.beat("a", for_s=301) == []
+
+
+def test_a_service_that_is_forgotten_before_it_was_looked_at_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("segue.picture.fold_app.REMOVED_APPS_KEPT", 0)
+    ward = running()
+    ward.tells(ContainerStopped, ward.container("web"))
+    ward.say(RemovalAccepted(app=APP))
+    ward.say(RemovalCompleted(app=APP))
+    assert APP not in ward.picture.apps
+    assert ward.picture.touched
+    assert ward.beat("a", for_s=1) == []
