@@ -14,15 +14,17 @@ from segue.events.node import NodeCordoned
 from segue.events.rollout import (
     RollbackRequested,
     RolloutAbortRequested,
+    RolloutHeld,
     RolloutPauseRequested,
     RolloutPromoteRequested,
     RolloutRequestRejected,
     RolloutResumeRequested,
     RolloutStalled,
 )
-from segue.spec import Update
+from segue.spec import Dependency, Restart, ServiceSpec, Strategy, Update
 from segue.testing.shop import APP, Shop, accepted
-from segue.testing.versions import CHECK, board, said, shop, spec
+from segue.testing.versions import CHECK, board, finish, images, said, shop, spec, step
+from segue_deployer.core import Deployer
 
 NOBODY = "there is no app called ghost"
 
@@ -149,3 +151,45 @@ def test_of_several_that_wait_one_is_named_and_the_others_counted() -> None:
     there.tell(accepted(2, web=spec("w:2", update=Update(parallelism=3))))
     newer = there.container("web")
     assert stalled(there) == f"web.1 has not started on {newer.node}, and 2 more wait"
+
+
+def test_who_waits_for_a_node_says_so() -> None:
+    there = Shop(Deployer())
+    there.deploy(web=spec("w:1"))
+    there.tell(accepted(2, web=spec("w:2")))
+    assert stalled(there) == "web.1 waits for a node"
+
+
+def test_a_rollout_whose_dependency_falls_away_says_so_and_stalls_with_it() -> None:
+    needs = {"db": Dependency()}
+    never = Restart(condition="none")
+    db = ServiceSpec(image="d", restart=never)
+    there = board()
+    there.deploy(web=spec("w:1", depends_on=needs), db=db)
+    there.up(*there.tell(accepted(2, web=spec("w:2", depends_on=needs), db=db)))
+    there.fail(there.container("db"))
+    held_for = "what it depends on is not there"
+    assert [event.reason for event in said(step(there), RolloutHeld)] == [held_for]
+    assert stalled(there) == held_for
+
+
+def test_a_pause_holds_what_blue_green_has_prepared() -> None:
+    there = shop()
+    way = Strategy(kind="blue_green")
+    there.up(*there.tell(accepted(2, web=spec("w:2", strategy=way))))
+    there.tell(RolloutPauseRequested(app=APP))
+    step(there)
+    assert len(images(there)) == 8
+    there.now += 1_000
+    assert there.settle() == []
+    there.up(*there.tell(RolloutResumeRequested(app=APP)))
+    finish(there)
+    assert images(there) == [f"{number} w:2" for number in range(1, 5)]
+
+
+def test_a_pause_while_something_is_not_ready_lets_nothing_stall() -> None:
+    there = shop()
+    there.up(*there.tell(accepted(2, web=spec("w:2", health=CHECK))))
+    there.tell(RolloutPauseRequested(app=APP))
+    there.now += 1_000
+    assert there.settle() == []
