@@ -1,8 +1,8 @@
 """Which of a service's containers count when its next one is spread."""
 
 import pytest
-from segue.events.container import ContainerFinished
-from segue.events.node import NodeLost
+from segue.events.container import ContainerAssigned, ContainerFinished
+from segue.events.node import NodeCordoned, NodeLabelled, NodeLost, NodeRemoved
 from segue.spec import Placement, ServiceSpec
 from segue.testing.shop import Shop, accepted, joined, node_of
 from segue_scheduler.core import Scheduler
@@ -54,3 +54,46 @@ def test_what_stood_on_a_lost_node_keeps_nothing_away_from_its_zone(zone: str) -
     shop.say(NodeLost(node="c", silent_s=3))
     shop.ask("web", 1)
     assert then(shop) == "a", "between equals the smaller name"
+
+
+def test_a_node_that_is_forgotten_is_no_choice_and_what_ran_there_counts_nowhere() -> None:
+    shop = stage(ServiceSpec(image="w", replicas=5), ("a", "z"), ("b", "z"))
+    shop.ask("web", 1)
+    assert then(shop) == "a"
+    shop.say(NodeLost(node="a", silent_s=3))
+    shop.say(NodeRemoved(node="a"))
+    for slot in (2, 3):
+        shop.ask("web", slot)
+        assert then(shop) == "b"
+    shop.say(joined("a"))
+    shop.ask("web", 4)
+    assert then(shop) == "a"
+
+
+def test_a_node_whose_labels_change_counts_where_it_is_now() -> None:
+    spread = ServiceSpec(image="w", replicas=3, placement=Placement(spread=["node.labels.zone"]))
+    shop = stage(spread, ("a", "z1"), ("b", "z2"), ("c", "z1"))
+    shop.ask("web", 1)
+    assert then(shop) == "a"
+    shop.say(NodeLabelled(node="a", set={"zone": "z2"}))
+    shop.ask("web", 2)
+    assert then(shop) == "c", "the only one in z1 now"
+    shop.say(NodeCordoned(node="c"))
+    shop.ask("web", 3)
+    assert then(shop) == "b"
+
+
+def test_what_is_kept_of_a_node_that_can_take_nothing_more_is_no_better_place_for_it() -> None:
+    """Its zone counts as one that can be had no longer, so the others are as good as can be."""
+    spread = ServiceSpec(image="w", replicas=3, placement=Placement(spread=["node.labels.zone"]))
+    shop = stage(spread, ("a", "z1"), ("b", "z2"), ("c", "z3"))
+    shop.ask("web", 1)
+    assert then(shop) == "a"
+    shop.ask("web", 2)
+    assert then(shop) == "b"
+    shop.say(NodeCordoned(node="c"))
+    shop.ask("web", 3)
+    (said,) = shop.settle()
+    assert isinstance(said, ContainerAssigned)
+    assert said.node == "a"
+    assert said.parts["spread"] == 40.0, "no value of a preference has fewer"
