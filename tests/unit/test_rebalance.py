@@ -7,11 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from segue.events import Event
-from segue.events.container import ContainerFailed, ContainerStopped
+from segue.events.container import (
+    ContainerFailed,
+    ContainerHealthy,
+    ContainerStopped,
+    ContainerUnhealthy,
+)
 from segue.events.deploy import DeployCompleted
-from segue.events.node import NodeCordoned, NodeJoined, NodeUncordoned
+from segue.events.node import NodeCordoned, NodeJoined, NodeLost, NodeUncordoned
 from segue.events.rebalance import Move, RebalancePlanned, RebalanceRequested
-from segue.spec import Mount, Placement, Port, Resources, ServiceSpec
+from segue.spec import Health, Mount, Placement, Port, Resources, ServiceSpec
 from segue.testing.shop import Shop, accepted, joined
 from segue_scheduler.core import Scheduler
 from segue_scheduler.rebalance import CALM_S, CLEAR, LOOK_S, MOVES_MOST
@@ -157,6 +162,45 @@ def test_a_node_is_sent_no_more_than_it_has_room_for() -> None:
     small = joined("b", cpu_millicores=1_500)
     shop = running([joined("a", cpu_millicores=40_000), small], BIG, web="a" * 40)
     assert ways(asked(shop).moves) == ["web.40 a>b"]
+
+
+ZONED = ServiceSpec(image="w", placement=Placement(spread=["node.labels.zone"]))
+
+
+def zones(*of: str) -> list[NodeJoined]:
+    """Give nodes by name and zone: `a1` is node a in zone 1."""
+    return [joined(one[0], labels={"zone": one[1]}) for one in of]
+
+
+@pytest.mark.parametrize(("on", "way"), [("aaabbbbb", "b>c"), ("aaaaabbb", "a>c")])
+def test_of_all_zones_the_fullest_gives_first(on: str, way: str) -> None:
+    moves = asked(running(zones("a1", "b2", "c3"), ZONED, web=on)).moves
+    assert [f"{move.source}>{move.target}" for move in moves] == [way]
+
+
+def test_a_full_zone_gives_before_a_fuller_node_of_another() -> None:
+    moves = asked(running(zones("a1", "b2", "c2", "d3"), ZONED, web="aaabbcc")).moves
+    assert [f"{move.source}>{move.target}" for move in moves] == ["c>d"]
+
+
+def test_of_nodes_with_equally_many_the_more_loaded_one_gives() -> None:
+    shop = running("abc", BIG, web="aabb", api="b")
+    assert ways(asked(shop).moves) == ["web.4 b>c"]
+
+
+def test_what_is_gone_hides_none_of_the_others() -> None:
+    shop = running("abc", web="caaa")
+    shop.tell(NodeLost(node="c", silent_s=3))
+    assert ways(asked(shop).moves) == ["web.4 a>b"]
+
+
+def test_what_is_not_healthy_is_left_where_it_is() -> None:
+    checked = ServiceSpec(image="w", health=Health(test=["CMD", "true"]))
+    shop = running("ab", checked, web="aaa")
+    for number in (1, 2, 3):
+        shop.tells(ContainerHealthy, shop.container("web", number))
+    shop.tells(ContainerUnhealthy, shop.container("web", 3), streak=1)
+    assert ways(asked(shop).moves) == ["web.2 a>b"]
 
 
 def test_what_a_service_takes_most_of_is_what_is_evened_out() -> None:
