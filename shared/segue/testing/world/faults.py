@@ -10,6 +10,11 @@ from segue.testing.world.hosts import Cluster, Host
 from segue.testing.world.process import Process
 from segue.testing.world.sim import Sim
 
+NEAR_S = (0.0, 0.2)  # Where images lie nearby.
+HANDOVER_S = 25.0
+HANDOVER_SHARE = (
+    0.3  # In this share a host that keeps something strict is lost while all else is well.
+)
 STORE_SHARE = 0.1  # In this share of the runs the store is lost, or comes back older.
 
 
@@ -18,10 +23,10 @@ class Faults:
 
     def __init__(self, sim: Sim, cluster: Cluster, *, every_s: float = 4.0) -> None:
         self.sim, self.cluster, self.every_s = sim, cluster, every_s
-        self.over = False
-        self.give_up: Callable[[str], None] = lambda _: (
-            None
-        )  # A person has no patience with a node.
+        self.over, self._quiet_until = False, 0.0
+        # What people do about it: have no patience with a node; deploy what may run only once.
+        self.give_up: Callable[[str], None] = lambda _: None
+        self.deploy: Callable[[], None] = lambda: None
         kinds: list[Callable[[], None]] = [
             self._kill,
             self._freeze,
@@ -37,6 +42,8 @@ class Faults:
             self._container_dies,
             self._container_sickens,
             self._power_loss,
+            self._started_twice,
+            self._second_runner,
         ]
         self.kinds = [kind for kind in kinds if sim.chance(0.6)] or kinds
         dice = sim.between
@@ -49,11 +56,16 @@ class Faults:
             slow=dice(0, 0.1),
             lag=dice(0, 0.15),
         )
+        near = sim.chance(0.5)  # Pulls hide how early a successor was allowed to start.
         for host in cluster.hosts:
+            host.engine.manner.pull_s = NEAR_S if near else host.engine.manner.pull_s
             host.engine.manner.start_fails = dice(0, 0.05)
             host.engine.manner.start_dies = dice(0, 0.1)
             host.engine.manner.late = dice(0, 0.05)
         cluster.bus.replicated = sim.chance(0.5)
+        if sim.chance(HANDOVER_SHARE):
+            sim.at(dice(0.5, 2), self._deploy)
+            sim.at(dice(18, 30), self._hand_over)
         for accident in (self._store_lost, self._store_restored):
             if sim.chance(STORE_SHARE):
                 sim.at(dice(10, 45), self._store, accident)
@@ -64,6 +76,9 @@ class Faults:
 
     def _strike(self) -> None:
         if self.over:
+            return
+        if self.sim.now < self._quiet_until:
+            self._next()
             return
         kind = self.sim.random.choice(self.kinds)
         self.sim.mark(f"fault.{kind.__name__.lstrip('_')}")
@@ -120,6 +135,32 @@ class Faults:
 
         self.sim.at(self.sim.between(0.5, 10), thaw)
 
+    def _started_twice(self) -> None:
+        """Start a control process once more; somebody notices, and ends one of the two."""
+        process = self.sim.random.choice(self.cluster.control)
+        if not process.alive or f"{process.name}+" in self.cluster.bus.clients:
+            return
+        twin = self.cluster.start_twin(process)
+        if self.sim.chance(0.5):
+            self.sim.at(self.sim.between(0.5, 3), process.kill)
+            self.sim.at(self.sim.between(3, 8), self.cluster.restart, process)
+        self.sim.at(self.sim.between(1, 12), twin.kill)
+
+    def _second_runner(self) -> None:
+        """Have a runner stand still and another begin beside it, which it finds when it goes on."""
+        host = self._host()
+        if not host.powered or not host.runner.alive or host.runner.frozen:
+            return
+        old = host.start_second()
+
+        def thaw() -> None:
+            if old.frozen and host.powered:
+                old.thaw()
+            else:
+                old.kill()  # With its host.
+
+        self.sim.at(self.sim.between(0.5, 10), thaw)
+
     def _cut(self) -> None:
         self._cut_wire("both")
 
@@ -134,11 +175,22 @@ class Faults:
 
         Now and then a person gives the silent host up by force, before its lease is over.
         """
-        bound = [host.name for host in self.cluster.hosts if host.sheet.containers]
-        hosts = bound or [host.name for host in self.cluster.hosts]
-        name = self._cut_from(hosts, "both", self.sim.between(10, 40))
+        name = self._cut_from(self._bound(), "both", self.sim.between(10, 40))
         if self.sim.chance(0.5):
             self.sim.at(self.sim.between(2, 9), self.give_up, name)
+
+    def _deploy(self) -> None:
+        self.deploy()
+
+    def _hand_over(self) -> None:
+        """Cut such a host off and break nothing else until all can have been taken over."""
+        self.sim.mark("fault.hand_over")
+        self._quiet_until = self.sim.now + HANDOVER_S
+        self._cut_from(self._bound(), "both", HANDOVER_S)
+
+    def _bound(self) -> list[str]:
+        bound = [host.name for host in self.cluster.hosts if host.sheet.containers]
+        return bound or [host.name for host in self.cluster.hosts]
 
     def _cut_server(self) -> None:
         """Cut control processes off together with their own bus server: they stay connected."""

@@ -49,24 +49,41 @@ class Host:
         self.before: Callable[[Host, Any], None] = lambda _, __: None
         self.engine = SimulatedEngine(sim.at, sim.random, manner, lambda: EPOCH_S + sim.now)
         self._sessions = 0
-        self.runner = Process(
-            sim,
-            bus,
-            decoded,
-            name=f"runner-{name}",
-            host=name,
-            make=self._core,
-            leads=False,
-            subjects=follows(name),
-            perform=self._perform,
-        )
         self.memory: dict[str, int] = {}  # Cluster: how far its log had been read.
-        self.runner.before_following = self._check_memory
+        self._replaced: dict[str, None] = {}  # Runners that another has taken the place of …
+        self._not_asked: dict[Identity, None] = {}  # … and what they began to start all the same.
+        self.runner = self._new_runner(decoded)
         self.engine.hear, self.engine.admit = self._hear, self._admit
         self.sim.at(sim.between(0, LOOK_S), self._look)
         self.sim.at(sim.between(0, NODE_BEAT_EVERY_S), self._beat)
         self.sim.at(sim.between(0, REMEMBER_EVERY_S), self._remember)
         self.begin()
+
+    def _new_runner(self, decoded: Decoded) -> Process:
+        runner = Process(
+            self.sim,
+            self.bus,
+            decoded,
+            name=f"runner-{self.name}{'+' * self._sessions}",
+            host=self.name,
+            make=self._core,
+            instance=f"runner-{self.name}",
+            leads=False,
+            subjects=follows(self.name),
+            perform=self._perform,
+        )
+        runner.before_following = self._check_memory
+        return runner
+
+    def start_second(self) -> Process:
+        """Start another runner beside one that stands still; give the one that it replaces."""
+        old = self.runner
+        old.freeze()
+        self._replaced[old.name] = None
+        self.runner = self._new_runner(old.decoded)
+        self.runner.ended = old.ended
+        self.begin()
+        return old
 
     def _core(self) -> NodeRunner:
         self._sessions += 1
@@ -79,9 +96,14 @@ class Host:
 
     def _perform(self, process: Process, effect: Any) -> None:
         if isinstance(effect, GiveWay):
-            process.kill()
-            process.ended(process)
+            self.sim.mark("gave_way")
+            if process.name not in self._replaced:
+                process.restarted()
+            else:
+                process.kill()
             return
+        if process.name in self._replaced and isinstance(effect, Start):
+            self._not_asked[effect.identity] = None
         self.before(self, effect)
         if isinstance(effect, Mark) and self._holder is not None:
             if effect.strict:
@@ -96,6 +118,8 @@ class Host:
         foreign = found is not None and found.cluster != self.bus.log.cluster
         if foreign and isinstance(said, news.Died | news.HealthChanged):
             return
+        if isinstance(said, news.StartFailed) and said.identity in self._not_asked:
+            return  # It was the other's to hear.
         if isinstance(said, news.Died) and self._holder is not None:
             fenced = self._holder.killed(said.engine_id, self.runner.clock)
             said = msgspec.structs.replace(said, fenced=fenced)
@@ -256,6 +280,24 @@ class Cluster:
 
         for process in self.processes:
             process.ended = self._ended
+
+    def start_twin(self, process: Process) -> Process:
+        """Start a control process a second time, under its name."""
+        twin = Process(
+            self.sim,
+            self.bus,
+            self.decoded,
+            name=f"{process.name}+",
+            host=process.host,
+            make=process.make,
+            instance=process.instance,
+            hears=process.hears,
+            read_news=process.read_news,
+        )
+        twin.before_writing = process.before_writing
+        if process.core.service == HealthMonitor.service:
+            Ear(self.leases, twin)
+        return twin
 
     def _ended(self, process: Process) -> None:
         self.sim.at(self.sim.between(0.5, 3), self.restart, process)

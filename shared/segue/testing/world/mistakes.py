@@ -23,8 +23,13 @@ from segue_scheduler.core import Scheduler
 
 from segue.core import Decision
 from segue.envelope import Record
-from segue.events.container import ContainerAssigned, ContainerRequested, ContainerRetired
-from segue.log import Head, Outcome
+from segue.events.container import (
+    ContainerAssigned,
+    ContainerRequested,
+    ContainerRetired,
+    ContainerStopped,
+)
+from segue.log import Fence, Head, Outcome
 from segue.picture import fold_container
 from segue.shell.commands import Append
 from segue.shell.machine import Machine
@@ -311,6 +316,44 @@ def goes_on_in_another_log(world: World) -> None:
     each(world, patch)
 
 
+def fenced_by_slot(world: World) -> None:
+    """Fence each decision by its own subject, not by its leader's election."""
+    bus = world.cluster.bus
+    write = bus.write
+
+    def narrow(client: Any, number: int, messages: Any, fence: Fence | None) -> None:
+        subject = messages[0].subject
+        if fence is not None and fence.subject.startswith("leader.") and subject != fence.subject:
+            fence = Fence(subject, bus.log.last_on.get(subject, 0))
+        write(client, number, messages, fence)
+
+    bus.write = narrow
+
+
+def obeys_old_orders(world: World) -> None:
+    """A runner takes an order for a new one again, once what it was about is stopped."""
+
+    def patch(process: Process) -> None:
+        core = process.core
+        if not isinstance(core, NodeRunner):
+            return
+        fold = core.fold
+
+        def again(record: Record) -> None:
+            event = record.event
+            old = None
+            if isinstance(event, ContainerStopped) and event.node == core.node:
+                old = core.picture.container(event.app, event.service, event.slot, event.attempt)
+            fold(record)
+            if old is not None:
+                anew = msgspec.structs.replace(old, phase="assigned", retired="", ended_at=0.0)
+                core.picture.on_node.setdefault(core.node, {})[old.key] = anew
+
+        core.fold = again
+
+    each(world, patch)
+
+
 def no_fencer(world: World) -> None:
     """Nobody kills what is strict when the node's lease ends."""
     for host in world.cluster.hosts:
@@ -318,9 +361,9 @@ def no_fencer(world: World) -> None:
 
 
 def lease_counted_too_long(world: World) -> None:
-    """A node counts its lease 6 s longer than it may."""
+    """A node counts its lease 3 s longer than it may."""
     for host in world.cluster.hosts:
-        host.margin_s = -6.0
+        host.margin_s = -3.0
 
 
 MISTAKES: dict[str, Plant] = {
@@ -342,6 +385,8 @@ MISTAKES: dict[str, Plant] = {
         moves_by_stopping,
         drains_nothing,
         goes_on_in_another_log,
+        fenced_by_slot,
+        obeys_old_orders,
         no_fencer,
         lease_counted_too_long,
     )

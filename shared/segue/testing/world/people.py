@@ -86,8 +86,14 @@ class People:
         """Want a node forgotten at once, whatever runs there."""
         self.say(NodeRemovalRequested(node=node, force=True))
 
-    def compose(self) -> dict[str, object]:
-        """Make a Compose document."""
+    def deploy_strict(self) -> None:
+        """Deploy an app of which one service may never run twice."""
+        self.say(
+            DeployRequested(app=self.sim.random.choice(APPS), compose=self.compose(strict=1.0))
+        )
+
+    def compose(self, strict: float = 0.7) -> dict[str, object]:
+        """Make a Compose document, with a strict service in such a share of the throws."""
         dice = self.sim.random
         web: dict[str, object] = {
             "image": f"web:{dice.randint(1, 3)}",
@@ -102,7 +108,7 @@ class People:
                 "on_return": dice.choice(("keep_newest", "keep_original")),
             }
         services: dict[str, object] = {"web": web}
-        if dice.random() < 0.7:
+        if dice.random() < strict:
             services["boss"] = {
                 "image": f"boss:{dice.randint(1, 2)}",
                 "x-segue": {"singleton": True},

@@ -330,7 +330,7 @@ def misfilled(app: App, service: Service, number: int, fillings: list[Found]) ->
             return f"runs {len(digests)} times"
         return "" if excused or wanted.digest in digests else "runs an old digest"
     known = {rollout.old.digest, service.digest, *rollout.superseded}
-    if len(set(digests)) != len(digests) or not known.issuperset(digests):
+    if len(set(digests)) != len(digests) or not (excused or known.issuperset(digests)):
         return f"runs {digests} on its way from {rollout.old.digest} to {service.digest}"
     if not is_new(service, number) and service.digest in digests and not waits:
         return "runs the new version, and was not advanced"

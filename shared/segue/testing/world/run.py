@@ -32,6 +32,7 @@ from segue.testing.world.invariants import (
     an_older_attempt_is_never_started,
     nothing_is_stopped_without_an_order,
 )
+from segue.testing.world.patience import Patience
 from segue.testing.world.people import APPS, People
 from segue.testing.world.process import Process
 from segue.testing.world.sim import Sim
@@ -95,15 +96,16 @@ class World:
             process.before_writing = self._check_write
         for host in self.cluster.hosts:
             host.before = self._check_effect
-            host.engine.changed = self._check_doubles
+            host.engine.changed = self.a_slot_runs_twice_only_briefly
             host.engine.manner.cpu_millicores = self.sim.random.choice((2_000, 3_000, 8_000))
             host.begin()
         self.sim.at(self.sim.between(5, plan.faults_s), self._take_snapshot)
+        Patience(self)
 
     def play(self) -> Result:
         """Run both phases and all checks."""
         faults = Faults(self.sim, self.cluster, every_s=self.plan.fault_every_s)
-        faults.give_up = self.people.give_up
+        faults.give_up, faults.deploy = self.people.give_up, self.people.deploy_strict
         asked, people = self.plan.requests, self.people
         if people.releasing:
             asked *= 2
@@ -227,7 +229,7 @@ class World:
         there = self.checker.picture.on_node.get(host.name, {})
         return [one for one in ours if (one.app, one.service, one.slot, one.attempt) in there]
 
-    def _check_strict(self) -> None:
+    def what_is_strict_never_runs_twice(self) -> None:
         """I1: what may run only once never runs twice, but for a fencer's look."""
         if self.cluster.bus.stores:
             return  # What another log had ordered runs on until a person removes it.
@@ -244,10 +246,10 @@ class World:
                 problem = f"{name} runs twice since {since:.3f} s"
                 story = self.checker.story("what_is_strict_never_runs_twice", problem)
                 raise ViolationError(story)
-            self.sim.at(1.1 * STRICT_MOST_S, self._check_strict)
+            self.sim.at(1.1 * STRICT_MOST_S, self.what_is_strict_never_runs_twice)
         self._strict_since = {k: v for k, v in self._strict_since.items() if k in doubles}
 
-    def _check_doubles(self) -> None:
+    def a_slot_runs_twice_only_briefly(self) -> None:
         """I2: a slot runs twice only for a while: a node that was given up may come back."""
         where: Counter[tuple[str, str, int]] = Counter(
             (identity.app, identity.service, identity.slot)
@@ -255,7 +257,7 @@ class World:
             for identity, found in host.engine.there.items()
             if found.runs
         )
-        self._check_strict()
+        self.what_is_strict_never_runs_twice()
         doubles = {key for key, times in where.items() if times > 1}
         for key in sorted(doubles):
             since = self._double_since.setdefault(key, self.sim.now)
