@@ -230,6 +230,16 @@ def test_elsewhere_it_has_none_but_its_published_ports_are_served(stand: Stand) 
     assert [one.node for one in route.endpoints] == ["b"]
 
 
+def test_a_gateway_with_another_kind_of_mesh_is_not_led_through_and_is_told_of(
+    stand: Stand,
+) -> None:
+    stand.board.say(gateway("b", mesh="plain"))
+    stand.up(1, "b")
+    stand.turn()
+    assert stand.table.neighbours == []
+    assert [one.node for one in stand.table.apart] == ["b"]
+
+
 def test_host_names_lead_to_their_service_as_http() -> None:
     web = ServiceSpec(image="web", ingress=[Ingress(port=80, host="shop.example")])
     stand = Stand(AppSpec(services={"web": web}))

@@ -59,8 +59,9 @@ def test_published_ports_are_open_on_the_addresses_where_they_are_published() ->
 
 def test_ports_of_other_nodes_are_guarded_and_what_the_operator_opens_is_open() -> None:
     there = [Neighbour(node="b", address="192.0.2.2"), Neighbour(node="c", address="c.example")]
-    text = rules(Openings(opened=(5432,)), neighbours=there, mesh_port=7001)
-    assert elements(text, "nodes") == ["192.0.2.2"]
+    apart = [Neighbour(node="d", address="192.0.2.4")]
+    text = rules(Openings(opened=(5432,)), neighbours=there, apart=apart, mesh_port=7001)
+    assert elements(text, "nodes") == ["192.0.2.2", "192.0.2.4"]
     assert {"4222", "2375", "7001"} <= set(elements(text, "guarded"))
     assert elements(text, "opened") == ["5432"]
 

@@ -84,7 +84,11 @@ class Hands:
 
     async def apply(self, table: Table) -> bool:
         """Have the host as the table says; tell whether its containers are led to."""
-        problems = list[str]()
+        problems = [
+            f"{one.node}: its containers are not reached, since of its gateway and this one only "
+            "one was started with --mesh plain: start both alike"
+            for one in table.apart
+        ]
         done = True
         for one in self.others[:1]:
             problems += await one.apply(table)  # The addresses, that the proxy listens on.

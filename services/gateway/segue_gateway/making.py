@@ -58,7 +58,8 @@ def table(
         published=list(_published(picture)),
         ingress=[one for app, service, spec in found for one in _ingress(app, service, spec)],
         inbound=list(_inbound(picture, me.node)),
-        neighbours=list(_neighbours(picture, me)),
+        neighbours=[one for one, mesh in _others(picture, me) if mesh == me.mesh],
+        apart=[one for one, mesh in _others(picture, me) if mesh != me.mesh],
     )
     return made, held
 
@@ -193,8 +194,8 @@ def _inbound(picture: Picture, node: str) -> Iterator[Inbound]:
             yield Inbound(name=name, address=one.addresses[0].address, port=number)
 
 
-def _neighbours(picture: Picture, me: GatewayJoined) -> Iterator[Neighbour]:
+def _others(picture: Picture, me: GatewayJoined) -> Iterator[tuple[Neighbour, str]]:
     for node, gateway in sorted(picture.gateways.items()):
         facts = gateway.facts
-        if node != me.node and facts.address and not gateway.left and facts.mesh == me.mesh:
-            yield Neighbour(node=node, address=facts.address, port=facts.port)
+        if node != me.node and facts.address and not gateway.left:
+            yield Neighbour(node=node, address=facts.address, port=facts.port), facts.mesh

@@ -121,6 +121,7 @@ class Table(Row, frozen=True):
     ingress: list[Ingress] = []
     inbound: list[Inbound] = []
     neighbours: list[Neighbour] = []
+    apart: list[Neighbour] = []  # Those that cannot be led through: their mesh is another.
 
 
 def inbound_name(app: str, service: str, endpoint: str, port: int, node: str) -> str:

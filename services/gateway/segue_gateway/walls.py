@@ -83,7 +83,7 @@ def render(table: Table, by_address: Mapping[str, str], openings: Openings) -> s
         own += [f'"{name}" . {route.vip}' for name in sorted(theirs)]
         places = bind_ports(port.number for port in route.ports)
         bound += [f"{route.vip} . {one} : {route.vip} . {at}" for one, at in places.items()]
-    nodes = {one.address for one in table.neighbours}
+    nodes = {one.address for one in [*table.neighbours, *table.apart]}
     closed = sorted({*openings.guarded, table.mesh_port})
     anywhere, somewhere = _published(table)
     return _RULES.format(

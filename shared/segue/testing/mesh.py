@@ -36,15 +36,19 @@ cr=$(printf '\\r')
 say() {{ while read -r line; do echo "$me $line" || exit; done; exit; }}
 while read -r method path rest; do
   [ "$method" = echo ] && say
-  upgrade=
+  upgrade= last=
   while read -r key value && [ "$key" != "$cr" ]; do
-    case "$key" in [Uu]pgrade:) upgrade=1;; esac
+    case "$key $value" in
+      [Uu]pgrade:*) upgrade=1;;
+      [Cc]onnection:*close*) last=1;;
+    esac
   done
   if [ "$upgrade" ]; then
     printf 'HTTP/1.1 101 Changed\\r\\nConnection: Upgrade\\r\\nUpgrade: echo\\r\\n\\r\\n'
     say
   fi
   printf 'HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n%s' ${{#me}} "$me"
+  [ -z "$last" ] || exit
 done
 END
 chmod +x /serve
