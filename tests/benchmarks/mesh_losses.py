@@ -206,7 +206,7 @@ def swarm(hosts: Hosts, rounds: int) -> None:
         first.ask("POST", "/swarm/init", {**here, "DefaultAddrPool": [OVERLAY], "SubnetSize": 24})
         token = first.ask("GET", "/swarm")["JoinTokens"]["Worker"]
         for engine in engines[1:]:
-            words = {"ListenAddr": engine.address, "AdvertiseAddr": engine.address}
+            words: dict[str, Any] = {"ListenAddr": engine.address, "AdvertiseAddr": engine.address}
             words |= {"RemoteAddrs": [first.address], "JoinToken": token}
             engine.ask("POST", "/swarm/join", words)
         until(lambda: len(first.ask("GET", "/nodes")) == len(engines))
