@@ -103,3 +103,14 @@ def test_what_was_promoted_is_led_to_when_it_is_deployed_once_more() -> None:
     green = Strategy(kind="blue_green", promote="manual")
     there.tell(accepted(3, web=spec("w:2", replicas=1, expose=[80], strategy=green)))
     assert "1 w:2" in leads_to(there)
+
+
+def test_what_is_replaced_keeps_the_newest_wishes_that_took_no_new_container() -> None:
+    there = routed_shop(expose=[80], drain_s=10.0)
+    there.say(accepted(2, web=spec("w:1", replicas=1, expose=[80], drain_s=120.0)))
+    finish(there)
+    there.say(accepted(3, web=spec("w:2", replicas=1, expose=[80], drain_s=60.0)))
+    older = service(there).slots[1].containers()[0]
+    found = there.picture.spec(older)
+    assert found is not None
+    assert (older.revision, found.drain_s) == (1, 120.0)

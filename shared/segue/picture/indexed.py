@@ -99,6 +99,9 @@ class Indexed:
         service = self.service(container.app, container.service)
         if service is not None and service.digest == container.digest:
             return service.spec
+        rollout = service.rollout if service is not None else None
+        if rollout is not None and rollout.old.digest == container.digest:
+            return rollout.old.spec
         app = self.app_spec(container)
         return app.services.get(container.service) if app else None
 
