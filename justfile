@@ -47,7 +47,7 @@ unit *args:
     {{ run }} pytest -n auto tests/unit {{ args }}
 
 # What decides: the cores, and all that they and the shell decide from.
-deciding := "services/deployer/*,services/scheduler/*,services/health_monitor/*," + \
+deciding := "services/autoscaler/*,services/deployer/*,services/scheduler/*,services/health_monitor/*," + \
     "services/node_runner/*/core.py,services/node_runner/*/yard.py,services/node_runner/*/says.py," + \
     "shared/segue/core.py,shared/segue/wants.py,shared/segue/placement.py," + \
     "shared/segue/picture/*,shared/segue/shell/machine.py,shared/segue/shell/standing.py"

@@ -35,6 +35,7 @@ NAMES: dict[str, Any] = {
     "logs": "panic: out of paper",
     "memory_bytes": 8_000_000_000,
     "message": "exit status 137",
+    "metric": "cpu",
     "node": "node-a",
     "nodes": "node-b",
     "on": "deploy.requested.shop",

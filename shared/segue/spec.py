@@ -115,6 +115,38 @@ class Resources(Spec, frozen=True):
     memory_bytes: int = 0
 
 
+class Pace(Spec, frozen=True):
+    """How fast a number of replicas may follow its load in one direction.
+
+    The words are those of the Kubernetes HPA: a stabilisation window, and two policies of which
+    the one that allows more counts.
+    """
+
+    window_s: float = 0.0  # The most careful number that was recommended in this time counts.
+    step: int = 4  # So many slots …
+    step_percent: int = 100  # … or this share of them, whichever is more …
+    every_s: float = 15.0  # … within so much time.
+
+
+_UP, _DOWN = Pace(), Pace(window_s=120.0, step=0)
+
+
+class Autoscale(Spec, frozen=True):
+    """Between which bounds, and by which load, a service's number of replicas follows by itself."""
+
+    max: int
+    min: int = 1
+    target: dict[str, float] = {}  # The mean per replica; of cpu and memory in percent of `whole`.
+    tolerance: float = 0.1  # So far from the target nothing is done.
+    up: Pace = _UP
+    down: Pace = _DOWN
+    whole: Resources = Resources()  # What 100 % is.
+
+    def within(self, replicas: int) -> int:
+        """Give the nearest number that the bounds allow."""
+        return max(self.min, min(self.max, replicas))
+
+
 class Port(Spec, frozen=True):
     """A published port. `mode: host` binds it on the slot's node; `ingress` is the gateway's."""
 
@@ -175,6 +207,7 @@ class ServiceSpec(Spec, frozen=True):
     health: Health | None = None
     readiness: Probe | None = None  # While it fails, the container is out of service.
     liveness: Probe | None = None  # When it fails, the container is replaced.
+    autoscale: Autoscale | None = None  # None: it has as many replicas as it is told.
     restart: Restart = Restart()
     depends_on: dict[str, Dependency] = {}
     placement: Placement = Placement()
@@ -300,14 +333,15 @@ class AppSpec(Spec, frozen=True):
 def digest(app: AppSpec, service: str) -> str:
     """Name what makes a slot of `service` differ from another: 12 hexadecimal digits.
 
-    What only others act on is left out (scale, restart policy, dependencies, probes, time to
-    drain, placement, labels of the service, how it is moved and kept, extensions, what only
-    gateways serve): changing it replaces no container.
+    What only others act on is left out (scale and what moves it, restart policy, dependencies,
+    probes, time to drain, placement, labels of the service, how it is moved and kept, extensions,
+    what only gateways serve): changing it replaces no container.
     """
     spec = app.services[service]
     runs = msgspec.structs.replace(
         spec,
         replicas=1,
+        autoscale=None,
         restart=Restart(),
         depends_on={},
         drain_s=10.0,

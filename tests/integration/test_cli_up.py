@@ -22,7 +22,7 @@ from segue_cli.datadir import DataDir
 from segue_cli.processes import Process
 
 COMMAND = [sys.executable, "-m", "segue_cli"]
-CONTROL = ("deployer", "scheduler", "health_monitor")
+CONTROL = ("deployer", "scheduler", "health_monitor", "autoscaler")
 WITHIN_S = 90.0
 
 

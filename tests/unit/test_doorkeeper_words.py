@@ -32,7 +32,7 @@ from segue.events.scale import ScaleAccepted, ScaleRejected, ScaleRequested
 from segue.spec import Dependency, Health, Restart, ServiceSpec
 from segue.testing.shop import APP, Shop, accepted, joined
 from segue_deployer.core import Deployer
-from segue_deployer.doorkeeper import REPLICAS_MOST
+from segue_deployer.scaling import REPLICAS_MOST
 
 WEB = ServiceSpec(image="w")
 

@@ -90,6 +90,23 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             "Take the app back to the last revision that came up.",
         ),
     ),
+    "Scaling": (
+        Command(
+            "autoscale explain",
+            "autoscale:explain",
+            "Show a service's load, its replicas, and each decision with its reason.",
+        ),
+        Command(
+            "autoscale pause",
+            "autoscale:pause",
+            "Leave a service's number of replicas as it is, whatever its load.",
+        ),
+        Command(
+            "autoscale resume",
+            "autoscale:resume",
+            "Let a service's replicas follow its load again: after a pause, or a number you gave.",
+        ),
+    ),
     "Hosts": (
         Command("server init", "server:init", "Prepare a control host: bus, keys, services."),
         Command("server token", "server:token_for", "Print what a host needs to join as a node."),
@@ -114,6 +131,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
 
 
 ABOUT_FAMILIES = {
+    "autoscale": "See what replicas follow, and have a say in it.",
     "node": "Look at nodes, prepare them, empty them.",
     "rollout": "See how far new versions are, and have a say in it.",
     "server": "Prepare the hosts of the bus and the deciding services.",

@@ -107,9 +107,9 @@ async def restore(
 ) -> None:
     """Bring a log back from a backup. No container is stopped by it.
 
-    Stop deployer, scheduler and health monitor first; node runners may go on. A runner that had
-    read further than the backup goes refuses the log, keeps its containers and says which file to
-    remove for the log to count. Do that on every node, then start the deciders again.
+    Stop deployer, scheduler, health monitor and autoscaler first; node runners may go on. A runner
+    that had read further than the backup goes refuses the log, keeps its containers and says which
+    file to remove for the log to count. Do that on every node, then start the deciders again.
     """
     shown = for_eyes(as_json=as_json)
     try:
@@ -162,7 +162,7 @@ async def _may_restore(bus: Bus, manifest: Manifest, *, replace: bool) -> None:
     if at_work := ", ".join(sorted(await _deciders(bus))):
         raise FailedError(
             f"still at work: {at_work}; from the older log they would decide at once",
-            "stop deployer, scheduler and health monitor; node runners and containers may go on",
+            "stop deployer, scheduler, health monitor, autoscaler; the others may go on",
         )
 
 
@@ -217,7 +217,7 @@ def _told(report: Report, manifest: Manifest) -> str:
         f"to sequence {report.last}\n"
         "Containers run on. Node runners that had read further refuse this log until it is\n"
         "accepted on their host; each says which file to remove. Do that first, on every node,\n"
-        "and then start deployer, scheduler and health monitor."
+        "and then start deployer, scheduler, health monitor and autoscaler."
     )
 
 

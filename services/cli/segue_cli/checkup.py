@@ -11,13 +11,13 @@ import msgspec
 from segue.bus import Plan, Settings
 from segue.bus.protocol import covers
 from segue.bus.stream import log_subjects
-from segue.events.ring import ANYONE, RING
 from segue.picture import LogRoom, Node, Picture
 
 from segue_cli import rows
 from segue_cli.amounts import count, size, span
 from segue_cli.moment import day
 from segue_cli.plane import LEADING
+from segue_cli.requests import requests
 
 Level = Literal["ok", "warn", "fail"]
 FULL_WARN, FULL_FAIL = 0.70, 0.85
@@ -97,7 +97,7 @@ def _open_to_all(settings: Settings) -> Finding:
 
 
 def _requests() -> list[str]:
-    return [f"{event.type}.>" for event, place in RING.items() if ANYONE in place.authors]
+    return [f"{name}.>" for name in requests()]
 
 
 def _denied(publish: Mapping[str, Any], subjects: Iterable[str]) -> Iterator[str]:

@@ -14,6 +14,7 @@ def service_columns(now: float) -> Sequence[Column[ServiceRow]]:
         Column("NAME", lambda row: (f"{row.app}/{row.service}", "name")),
         Column("MODE", lambda row: row.mode),
         Column("REPLICAS", _replicas, right=True),
+        Column("OF", lambda row: "" if row.most is None else f"{row.least}..{row.most}"),
         Column("UPDATED", lambda row: _ago(row.updated, now), right=True),
         Column("IMAGE", lambda row: row.image, folds=True),
         Column("ENDPOINTS", lambda row: ", ".join(row.endpoints), folds=True),

@@ -18,7 +18,7 @@ from segue.shell.what_if import Answer
 
 from segue_cli.asking import records
 
-LEADING = ("deployer", "scheduler", "health_monitor")
+LEADING = ("deployer", "scheduler", "health_monitor", "autoscaler")
 NODE_RUNNER = "node_runner"
 FENCER = "fencer"
 GATEWAY = "gateway"

@@ -44,23 +44,31 @@ from segue_cli.tables import AsJson
 
 async def scale(
     *services: Annotated[str, Parameter(help="APP/SERVICE=N, any number of them.")],
+    for_time: Annotated[
+        str | None,
+        Parameter("--for", help="Where they follow the load: so long they do not, such as 1h."),
+    ] = None,
     within: Within = "10s",
     as_json: AsJson = False,
     bus: BusFlags | None = None,
 ) -> None:
-    """Change how many slots services have."""
-    asked = [_scale(word) for word in services]
+    """Change how many slots services have.
+
+    One that follows its load stays so until the next deploy, or `segue autoscale resume`.
+    """
+    for_s = seconds(for_time) if for_time is not None else 0.0
+    asked = [_scale(word, for_s) for word in services]
     if not asked:
         raise InvalidError("nothing to scale", "write `segue scale shop/web=5`")
     await _ask(asked, within, as_json=as_json, flags=bus)
 
 
-def _scale(word: str) -> ScaleRequested:
+def _scale(word: str, for_s: float = 0.0) -> ScaleRequested:
     name, _, number = word.partition("=")
     app, _, service = name.partition("/")
     if not (app and service and number.isdecimal()):
         raise InvalidError(f"{word!r} is not APP/SERVICE=N", "write `segue scale shop/web=5`")
-    return ScaleRequested(app=app, service=service, replicas=int(number))
+    return ScaleRequested(app=app, service=service, replicas=int(number), for_s=for_s)
 
 
 async def cordon(
@@ -150,7 +158,7 @@ async def emit(
 ) -> None:
     """Publish an event, as any program may. Of a request, the answer is printed."""
     event = _event(kind, data)
-    if ANYONE in RING[type(event)].authors:
+    if event.type in requests():
         await _ask([event], within, as_json=as_json, flags=bus, by=by)
         return
     async with connected(bus) as there:
@@ -189,8 +197,9 @@ def _event(kind: str, data: str) -> Event:
 
 
 def requests() -> list[str]:
-    """Name the events that anyone may say."""
-    return [event.type for event, place in RING.items() if ANYONE in place.authors]
+    """Name the events that anyone may say and that are answered."""
+    anyones = [event.type for event, place in RING.items() if ANYONE in place.authors]
+    return [name for name in anyones if name.endswith("requested")]
 
 
 def _read(data: str) -> bytes:

@@ -38,6 +38,8 @@ class ServiceRow(Row, frozen=True):
     endpoints: list[str]
     state: str
     note: str = ""
+    least: int | None = None  # Where its replicas follow its load: at least so many …
+    most: int | None = None  # … and at most so many.
 
 
 class SlotRow(Row, frozen=True):
@@ -144,6 +146,8 @@ def _service(picture: Picture, app: App, service: Service, wanted: Mapping[int, 
         endpoints=reach.endpoints(picture, app, service),
         state=state,
         note=note,
+        least=spec.autoscale.min if spec.autoscale is not None else None,
+        most=spec.autoscale.max if spec.autoscale is not None else None,
     )
 
 

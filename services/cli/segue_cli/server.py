@@ -28,7 +28,7 @@ from segue_cli.installing import CONFIGURATION, UNITS
 from segue_cli.invitation import Invitation, read, written
 
 STORE = Path("/var/lib/segue-bus")
-DECIDERS = ("deployer", "scheduler", "health-monitor")
+DECIDERS = ("deployer", "scheduler", "health-monitor", "autoscaler")
 BUS_BYTES_LEAST, BUS_BYTES_MOST = 5 << 30, 16 << 30  # The log alone is 4 GiB.
 _CONF = ("tls.conf", "encryption.conf", "accounts.conf")
 _USER = "segue"

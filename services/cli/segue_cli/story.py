@@ -12,7 +12,7 @@ from segue.envelope import Record
 from segue.events import Event, container, deploy, event, image, leader, log, node, scale, service
 from segue.events.deploy import Problem
 
-from segue_cli import story_gateway, story_nodes, story_rollouts
+from segue_cli import story_gateway, story_nodes, story_rollouts, story_scaling
 from segue_cli.amounts import count, size, span
 from segue_cli.moment import clock
 from segue_cli.story_nodes import Tone, Words, plain
@@ -150,11 +150,6 @@ def _removal(head: str) -> Callable[[Record], Words]:
         return f"{head}, with its volumes" if asked.volumes else head
 
     return words
-
-
-def _scaled(record: Record) -> Words:
-    said: Any = record.event
-    return f"{count(said.replicas, 'replica')} instead of {said.previous}"
 
 
 def _flapping(record: Record) -> Words:
@@ -296,8 +291,6 @@ _WORDS: dict[str, Callable[[Record], Words]] = {
     deploy.RemovalAccepted.type: _removal("accepted: it is to be removed"),
     deploy.RemovalRejected.type: _rejected,
     deploy.RemovalCompleted.type: lambda r: f"is gone, in {span(_of(r).took_s)}",
-    scale.ScaleRequested.type: lambda r: f"asked for {count(_of(r).replicas, 'replica')}",
-    scale.ScaleAccepted.type: _scaled,
     scale.ScaleRejected.type: _rejected,
     service.ServiceFlapping.type: _flapping,
     service.ServiceSteady.type: lambda r: f"steady: quiet for {span(_of(r).quiet_s)}",
@@ -321,6 +314,7 @@ _WORDS: dict[str, Callable[[Record], Words]] = {
     **story_gateway.WORDS,
     **story_nodes.WORDS,
     **story_rollouts.WORDS,
+    **story_scaling.WORDS,
     event.EventRejected.type: plain("message {sequence} on {on} means nothing: {reason}"),
 }
 
@@ -349,4 +343,5 @@ _TONES: dict[type[Event], Tone] = {
     log.LogEased: "good",
     **story_nodes.TONES,
     **story_rollouts.TONES,
+    **story_scaling.TONES,
 }

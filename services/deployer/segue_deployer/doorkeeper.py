@@ -14,18 +14,14 @@ from segue.events.deploy import (
     DeployAccepted,
     DeployRejected,
     DeployRequested,
-    Problem,
     RemovalAccepted,
     RemovalRejected,
     RemovalRequested,
 )
 from segue.events.event import EventRejected
-from segue.events.scale import ScaleAccepted, ScaleRejected, ScaleRequested
 from segue.picture import Picture, Request
 
-from segue_deployer import nodes, petitions
-
-REPLICAS_MOST = 100_000
+from segue_deployer import nodes, petitions, scaling
 
 
 def answers(picture: Picture) -> Iterator[Decision]:
@@ -66,49 +62,14 @@ def _removal(picture: Picture, request: Request) -> Event:
     asked = msgspec.convert(request.data, RemovalRequested)
     app = picture.apps.get(asked.app)
     if app is None or app.phase == "removed":
-        return RemovalRejected(app=asked.app, problems=[_no_app(picture, asked.app)])
+        return RemovalRejected(app=asked.app, problems=[scaling.no_app(picture, asked.app)])
     return RemovalAccepted(app=asked.app, volumes=asked.volumes)
-
-
-def _no_app(picture: Picture, name: str) -> Problem:
-    there = [app.name for app in picture.apps.values() if app.phase not in ("removing", "removed")]
-    hint = f"there are: {', '.join(sorted(there)[:20])}" if there else "nothing is deployed"
-    return Problem(where="app", what=f"there is no app called {name}", hint=hint)
-
-
-def _scale(picture: Picture, request: Request) -> Event:
-    asked = msgspec.convert(request.data, ScaleRequested)
-    problem = _scale_problem(picture, asked)
-    if problem is not None:
-        return ScaleRejected(app=asked.app, service=asked.service, problems=[problem])
-    service = picture.apps[asked.app].services[asked.service]
-    return ScaleAccepted(
-        app=asked.app, service=asked.service, replicas=asked.replicas, previous=service.replicas
-    )
-
-
-def _scale_problem(picture: Picture, asked: ScaleRequested) -> Problem | None:
-    app = picture.apps.get(asked.app)
-    if app is None or app.phase in ("removed", "removing"):
-        return _no_app(picture, asked.app)
-    service = app.services.get(asked.service)
-    if service is None or not service.wanted:
-        there = ", ".join(sorted(name for name, s in app.services.items() if s.wanted))
-        what = f"{asked.app} has no service called {asked.service}"
-        return Problem(where="service", what=what, hint=f"it has: {there}")
-    if service.spec.is_global:
-        what = f"{asked.service} is global: it has one slot on every node"
-        return Problem(where="service", what=what, hint="change deploy.mode to replicated")
-    if not 0 <= asked.replicas <= REPLICAS_MOST:
-        what = f"{asked.replicas} replicas; from 0 to {REPLICAS_MOST:,} are possible"
-        return Problem(where="replicas", what=what)
-    return None
 
 
 _ANSWERS: dict[str, Callable[[Picture, Request], Event]] = {
     DeployRequested.type: _deploy,
     RemovalRequested.type: _removal,
-    ScaleRequested.type: _scale,
+    **{request.type: scaling.answer for request in scaling.REQUESTS},
     **{request.type: nodes.answer for request in nodes.REQUESTS},
     **{request.type: petitions.answer for request in petitions.REQUESTS},
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, Literal
 
-from segue.compose import engine
+from segue.compose import engine, scaling
 from segue.compose.attributes import ROWS
 from segue.compose.findings import Row
 from segue.compose.values import as_duration
@@ -58,6 +58,7 @@ def make(
         image=section.get("image", ""),
         mode=mode,
         replicas=replicas(section),
+        autoscale=scaling.made(section, _resources(section)),
         pull=section.get("pull_policy", "missing"),
         stop_grace_s=_seconds(section, "stop_grace_period", 10.0),
         health=health(section.get("healthcheck")),
@@ -83,7 +84,7 @@ def make(
         extensions={
             key: value
             for key, value in section.items()
-            if key.startswith("x-") and key not in ("x-segue", "x-ingress")
+            if key.startswith("x-") and key not in ("x-autoscale", "x-ingress", "x-segue")
         }
         | {key: deploy[key] for key in _KEPT if key in deploy},
     )
@@ -165,7 +166,8 @@ def _probe(given: dict[str, Any]) -> Probe:
 
 def replicas(section: dict[str, Any]) -> int:
     """Give how many slots a service begins with."""
-    given: int = section.get("deploy", {}).get("replicas", section.get("scale", 1))
+    least = section.get("x-autoscale", {}).get("min", 1)
+    given: int = section.get("deploy", {}).get("replicas", section.get("scale", least))
     return given
 
 

@@ -14,6 +14,7 @@ from segue.events import (
     gateway,
     image,
     leader,
+    load,
     log,
     node,
     rebalance,
@@ -24,7 +25,12 @@ from segue.events import (
 from segue.events.base import Event
 
 ANYONE = "anyone"  # A person, CI, a monitor: any program with a NATS client.
-_LEADERS = ("deployer", "health_monitor", "scheduler")  # Services of which one instance leads.
+_LEADERS = (
+    "autoscaler",
+    "deployer",
+    "health_monitor",
+    "scheduler",
+)  # Services of which one instance leads.
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -53,7 +59,7 @@ RING: dict[type[Event], Place] = {
     container.ContainerStopped: _place("node_runner", "deployer scheduler gateway"),
     deploy.DeployRequested: _place(ANYONE, "deployer"),
     deploy.DeployAccepted: _place(
-        "deployer", "deployer scheduler node_runner health_monitor gateway"
+        "deployer", "deployer scheduler node_runner health_monitor autoscaler gateway"
     ),
     deploy.DeployRejected: _place("deployer", ""),
     deploy.DeployCompleted: _place("deployer", "node_runner"),
@@ -71,6 +77,9 @@ RING: dict[type[Event], Place] = {
     image.ImagePulling: _place("node_runner", ""),
     image.ImagePulled: _place("node_runner", "scheduler"),
     leader.LeaderElected: Place(_LEADERS, _LEADERS),
+    load.LoadHigh: _place(ANYONE, "autoscaler"),
+    load.LoadLow: _place(ANYONE, "autoscaler"),
+    load.LoadNormal: _place(ANYONE, "autoscaler"),
     log.LogFilling: _place("health_monitor", "health_monitor"),
     log.LogTrimmed: _place("health_monitor", "health_monitor"),
     log.LogEased: _place("health_monitor", "health_monitor"),
@@ -114,8 +123,14 @@ RING: dict[type[Event], Place] = {
     rollout.RolloutPromoted: _place("deployer", "deployer"),
     rollout.RolloutRequestRejected: _place("deployer", ""),
     scale.ScaleRequested: _place(ANYONE, "deployer"),
-    scale.ScaleAccepted: _place("deployer", "deployer"),
+    scale.ScaleAccepted: _place("deployer", "deployer autoscaler"),
     scale.ScaleRejected: _place("deployer", ""),
+    scale.ScalePauseRequested: _place(ANYONE, "deployer"),
+    scale.ScaleResumeRequested: _place(ANYONE, "deployer"),
+    scale.ScalePaused: _place("deployer", "autoscaler"),
+    scale.ScaleResumed: _place("deployer", "autoscaler"),
+    scale.ScaleDecided: _place("autoscaler", "deployer autoscaler"),
+    scale.ScaleHeld: _place("autoscaler", "autoscaler"),
     service.ServiceFlapping: _place("health_monitor", ""),
     service.ServiceSteady: _place("health_monitor", ""),
 }

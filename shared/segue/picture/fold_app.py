@@ -48,9 +48,17 @@ from segue.events.rollout import (
     RolloutResumed,
     RolloutResumeRequested,
 )
-from segue.events.scale import ScaleAccepted, ScaleRejected, ScaleRequested
+from segue.events.scale import (
+    ScaleAccepted,
+    ScalePaused,
+    ScalePauseRequested,
+    ScaleRejected,
+    ScaleRequested,
+    ScaleResumed,
+    ScaleResumeRequested,
+)
 from segue.events.service import ServiceFlapping, ServiceSteady
-from segue.picture import fold_rollout
+from segue.picture import fold_rollout, fold_scale
 from segue.picture.indexed import Indexed
 from segue.picture.state import App, Forgotten, Leader, Request, Service
 from segue.spec import ServiceSpec, digest
@@ -68,6 +76,8 @@ ANSWERS = frozenset(
         RemovalRejected,
         ScaleAccepted,
         ScaleRejected,
+        ScalePaused,
+        ScaleResumed,
         NodeCordoned,
         NodeUncordoned,
         NodeDrainStarted,
@@ -140,14 +150,15 @@ def deploy_accepted(picture: Indexed, record: Record, event: DeployAccepted) -> 
         service.rollout = fold_rollout.opened(picture, record, app, service, spec, mark)
         if service.digest != mark or not service.wanted:
             service.revision = event.revision
-        service.spec, service.digest = spec, mark
-        service.replicas, service.wanted = spec.replicas, True
+        service.replicas = fold_scale.replicas(service, spec)
+        service.spec, service.digest, service.wanted = spec, mark, True
     for name, service in app.services.items():
         service.wanted = name in event.spec.services
         if not service.wanted:
             service.rollout = None
         service.cause, service.changed_at = record.as_cause(), record.time
-        _forget_ends(service)
+        fold_scale.deployed(service, record)
+        fold_scale.forget_ends(service)
         _try_at_once(service, record)
         picture.touch(app.name, name)
     for node in picture.nodes.values():
@@ -165,14 +176,6 @@ def _try_at_once(service: Service, record: Record) -> None:
             continue
         if waiting.not_before > record.time:
             waiting.not_before, waiting.cause = 0.0, record.as_cause()
-
-
-def _forget_ends(service: Service) -> None:
-    """Empty the slots that are not wanted of what ended in them: wanted again, they begin anew."""
-    for slot in service.slots.values():
-        over = not service.wanted or (slot.number > service.replicas and not service.spec.is_global)
-        if over and slot.container is not None and slot.container.ended:
-            slot.container, slot.streak = None, 0
 
 
 def forget_specs(app: App) -> None:
@@ -214,9 +217,9 @@ def removal_accepted(picture: Indexed, record: Record, event: RemovalAccepted) -
     app.accepted_at = app.changed_at = record.time
     app.with_volumes, app.progress, app.reverted = event.volumes, None, None
     for service in app.services.values():
-        service.wanted, service.rollout = False, None
+        service.wanted, service.rollout, service.scaling = False, None, None
         service.cause, service.changed_at = record.as_cause(), record.time
-        _forget_ends(service)
+        fold_scale.forget_ends(service)
         picture.touch(app.name, service.name)
 
 
@@ -228,7 +231,7 @@ def removal_completed(picture: Indexed, record: Record, event: RemovalCompleted)
     app.phase, app.settled_at, app.completed = "removed", record.time, {}
     for service in app.services.values():
         service.flapping_since, service.flapping_cause = 0.0, None
-        _forget_ends(service)
+        fold_scale.forget_ends(service)
         for slot in service.slots.values():
             slot.home = "" if app.with_volumes else slot.home
             slot.restarts = slot.streak = 0
@@ -290,22 +293,6 @@ def _forget(picture: Indexed, app: App) -> None:
             node.refusals.pop(f"{app.name}/{service}", None)
 
 
-def scale_accepted(picture: Indexed, record: Record, event: ScaleAccepted) -> None:
-    """Want another number of slots."""
-    app = picture.apps.get(event.app)
-    service = picture.service(event.app, event.service)
-    if app is not None and service is not None:
-        service.replicas = event.replicas
-        service.cause, service.changed_at = record.as_cause(), record.time
-        _forget_ends(service)
-        app.cause, app.changed_at = record.as_cause(), record.time
-        app.progressed_at = record.time
-        before = app.completed.get(max(app.completed, default=0), {})
-        if event.service in before:
-            before[event.service] = event.replicas  # Whoever goes back keeps what was asked since.
-        picture.touch(event.app, event.service)
-
-
 def service_flapping(picture: Indexed, record: Record, event: ServiceFlapping) -> None:
     """Note that a service's slot fails again and again."""
     service = picture.service(event.app, event.service)
@@ -334,6 +321,8 @@ FOLDS: dict[str, Callable[[Indexed, Record, Any], None]] = {
     DeployRequested.type: request,
     RemovalRequested.type: request,
     ScaleRequested.type: request,
+    ScalePauseRequested.type: request,
+    ScaleResumeRequested.type: request,
     NodeCordonRequested.type: request,
     NodeUncordonRequested.type: request,
     NodeDrainRequested.type: request,
@@ -349,7 +338,6 @@ FOLDS: dict[str, Callable[[Indexed, Record, Any], None]] = {
     DeployFailed.type: deploy_failed,
     RemovalAccepted.type: removal_accepted,
     RemovalCompleted.type: removal_completed,
-    ScaleAccepted.type: scale_accepted,
     ServiceFlapping.type: service_flapping,
     ServiceSteady.type: service_steady,
     LeaderElected.type: leader_elected,

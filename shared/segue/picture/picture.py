@@ -18,6 +18,7 @@ from segue.picture import (
     fold_node,
     fold_rebalance,
     fold_rollout,
+    fold_scale,
 )
 from segue.picture.indexed import Indexed
 from segue.picture.state import ENDED, Container, State
@@ -31,6 +32,7 @@ _FOLDS = {
     **fold_node.FOLDS,
     **fold_rebalance.FOLDS,
     **fold_rollout.FOLDS,
+    **fold_scale.FOLDS,
 }
 
 

@@ -177,6 +177,45 @@ class Rollout(msgspec.Struct, omit_defaults=True):
     verdict: Verdict | None = None
 
 
+class Load(msgspec.Struct, omit_defaults=True):
+    """What was said of a metric, which holds until the next word on it."""
+
+    level: Literal["high", "low", "normal"]
+    value: float
+    target: float
+    replicas: int  # That the value is the mean of.
+    at: float
+    cause: Cause  # That event.
+
+
+class Size(msgspec.Struct, omit_defaults=True):
+    """How many replicas a service was to have from a time on."""
+
+    at: float
+    replicas: int
+    own: bool = False  # The autoscaler said so.
+
+
+class Override(msgspec.Struct, omit_defaults=True):
+    """A person's word on a number of replicas, which the autoscaler leaves alone."""
+
+    kind: Literal["manual", "paused"]
+    cause: Cause
+    until: float = 0.0  # 0: until the next deploy.
+
+
+class Scaling(msgspec.Struct, omit_defaults=True):
+    """What a service's number of replicas follows, and has followed."""
+
+    cause: Cause  # The deploy that wants it so.
+    since: float
+    sequence: int  # Of the newest event about it.
+    loads: dict[str, list[Load]] = {}  # By metric, newest last, as far back as windows reach.
+    sizes: list[Size] = []  # Newest last; as far back, too.
+    held: str = ""  # Why the number was not changed, as it was said last.
+    override: Override | None = None
+
+
 class Service(msgspec.Struct, omit_defaults=True):
     """A service of an app, as it is to be and as it is."""
 
@@ -189,6 +228,7 @@ class Service(msgspec.Struct, omit_defaults=True):
     cause: Cause | None = None  # The event that made it what it is to be …
     changed_at: float = 0.0  # … and when that was said.
     slots: dict[int, Slot] = {}
+    scaling: Scaling | None = None  # Where its replicas follow its load.
     rollout: Rollout | None = None  # While its slots go from one version to another.
     hidden: dict[str, None] = {}  # Digests that no gateway leads to: blue_green's, not promoted.
     flapping_since: float = 0.0

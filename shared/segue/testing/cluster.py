@@ -30,10 +30,11 @@ MODULES = {
     "deployer": "segue_deployer",
     "scheduler": "segue_scheduler",
     "health_monitor": "segue_health_monitor",
+    "autoscaler": "segue_autoscaler",
     "node_runner": "segue_node_runner",
     "gateway": "segue_gateway",
 }
-CONTROL = ("deployer", "scheduler", "health_monitor")
+CONTROL = ("deployer", "scheduler", "health_monitor", "autoscaler")
 WITHIN_S = 60.0  # What a busy machine may take.
 
 
@@ -81,7 +82,7 @@ class Cluster:
         return service
 
     def start_control(self, instance: str = "a") -> None:
-        """Start deployer, scheduler and health monitor."""
+        """Start deployer, scheduler, health monitor and autoscaler."""
         for name in CONTROL:
             self.start(name, instance)
 

@@ -4,6 +4,7 @@ Each row says honour, note or refuse, the note or the advice, the shape, and whe
 Reading, the engine's create call and the support table in the docs are all derived from it.
 """
 
+from segue.compose.attributes.autoscale import AUTOSCALE
 from segue.compose.attributes.deploy import DEPLOY
 from segue.compose.attributes.ingress import INGRESS
 from segue.compose.attributes.probes import PROBES
@@ -12,7 +13,7 @@ from segue.compose.attributes.service_parts import SERVICE_PARTS
 from segue.compose.attributes.top import TOP
 from segue.compose.findings import Row, Table
 
-ROWS: tuple[Row, ...] = (*TOP, *SERVICE, *INGRESS, *PROBES, *SERVICE_PARTS, *DEPLOY)
+ROWS: tuple[Row, ...] = (*TOP, *SERVICE, *INGRESS, *AUTOSCALE, *PROBES, *SERVICE_PARTS, *DEPLOY)
 
 
 def _sections(rows: tuple[Row, ...]) -> Table:
