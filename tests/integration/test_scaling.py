@@ -16,7 +16,7 @@ from segue.events.scale import ScaleDecided, ScaleHeld, ScalePaused, ScaleResume
 from segue.testing.cluster import CONTROL, Cluster, running
 from segue.testing.puppet_node import PuppetNode
 
-OF_WEB = {"app": "shop", "service": "web"}
+OF_WEB: dict[str, Any] = {"app": "shop", "service": "web"}
 COMPOSE: dict[str, Any] = {
     "services": {
         "web": {
