@@ -3,12 +3,13 @@
 import argparse
 import sys
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import anyio
 import msgspec
 from segue.beats import NODE_BEATS, NodeBeat
 from segue.bus import Bus
+from segue.samples import CONTAINER_SAMPLES, SERVICE_SAMPLES, NodeSample, service_sample
 from segue.shell import command
 from segue.shell.pump import Pump
 
@@ -45,7 +46,20 @@ async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
             with anyio.move_on_after(due_s):
                 await changed.wait()
 
+    async def hear_nodes() -> None:
+        decode = msgspec.json.Decoder(NodeSample).decode
+        async for _, data in bus.listen(CONTAINER_SAMPLES):
+            with suppress(msgspec.MsgspecError):  # Nobody may need any one sample.
+                pump.hear(decode(data))
+
+    async def hear_services() -> None:
+        async for subject, data in bus.listen(SERVICE_SAMPLES):
+            with suppress(msgspec.MsgspecError):
+                pump.hear(service_sample(subject, data))
+
     async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hear_nodes)
+        tasks.start_soon(hear_services)
         tasks.start_soon(hear_leases)
         tasks.start_soon(tell_leases)
         tasks.start_soon(Gauge(bus, pump).run)

@@ -17,7 +17,7 @@ from segue.shell import command, per_node
 from segue.shell.patience import patiently
 from segue.shell.pump import Pump
 
-from segue_node_runner import fence, hollow, policy
+from segue_node_runner import fence, hollow, policy, sampler
 from segue_node_runner.actor import Actor
 from segue_node_runner.core import NodeRunner, follows
 from segue_node_runner.desk import Desk
@@ -62,6 +62,7 @@ async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
             tasks.start_soon(_beat, bus, node, session)
             tasks.start_soon(guard.run)
             tasks.start_soon(_remember, memory, pump)
+            tasks.start_soon(sampler.run, bus, node, lambda: list(core.yard.there.values()))
             async with actor.watching(head.cluster, version):
                 await guard.settled()
                 await pump.run()

@@ -160,6 +160,7 @@ def load(picture: Indexed, record: Record, event: LoadEvent) -> None:
         replicas=event.replicas if event.replicas > 0 else service.replicas,
         at=record.time,
         cause=record.as_cause(),
+        foreign=not record.source.startswith("/segue/"),
     )
     loads.append(now)
     _trim(loads, spec, record.time)

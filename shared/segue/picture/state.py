@@ -186,6 +186,7 @@ class Load(msgspec.Struct, omit_defaults=True):
     replicas: int  # That the value is the mean of.
     at: float
     cause: Cause  # That event.
+    foreign: bool = False  # Another program said it.
 
 
 class Size(msgspec.Struct, omit_defaults=True):

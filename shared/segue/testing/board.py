@@ -17,6 +17,8 @@ Kind = TypeVar("Kind", bound=Event)
 class Board:
     """A log that every core reads at once; its clock moves only by `at`."""
 
+    source = "/test"  # Who says what is said.
+
     def __init__(self, *cores: Core, start: float = 1_000_000.0) -> None:
         self.cores = cores
         self.now = start
@@ -32,7 +34,7 @@ class Board:
             time=self.now,
             event=event,
             id=event_id,
-            source="/test",
+            source=self.source,
             correlation=cause.correlation if cause else event_id,
             cause=cause.id if cause else "",
             cause_source=cause.source if cause else "",
