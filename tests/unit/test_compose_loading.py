@@ -194,7 +194,7 @@ def test_the_canonical_document_reads_back_as_itself(compose_load: Callable[...,
         ports: ["8080:80", {target: 53, protocol: udp, mode: host}]
         healthcheck: {test: curl localhost, interval: 90s}
         secrets: [s]
-        x-autoscale: {min: 2, target: {cpu: 70%}}
+        x-autoscale: {min: 2, max: 4, target: {cpu: 70%}}
     secrets: {s: {environment: S}}
     """
     first = compose_load({"compose.yaml": text}, environ={"S": "hush"})

@@ -139,7 +139,7 @@ def test_extensions_are_kept_and_so_is_what_later_parts_act_on() -> None:
     found = converted(
         {
             "web": {
-                "x-autoscale": {"min": 2},
+                "x-other": {"min": 2},
                 "deploy": {
                     "x-own": 1,
                     "endpoint_mode": "dnsrr",
@@ -153,7 +153,7 @@ def test_extensions_are_kept_and_so_is_what_later_parts_act_on() -> None:
     assert found.spec is not None
     assert found.spec.extensions == {"x-app": [1]}
     assert found.spec.services["web"].extensions == {
-        "x-autoscale": {"min": 2},
+        "x-other": {"min": 2},
         "endpoint_mode": "dnsrr",
     }
     assert found.notes == []

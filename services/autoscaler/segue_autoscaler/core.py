@@ -9,7 +9,7 @@ import heapq
 from segue.core import Core, Decision
 from segue.events.scale import HoldReason, ScaleDecided, ScaleHeld
 from segue.picture import App, Service
-from segue.picture.state import Override, Scaling
+from segue.picture.scaling import Override, Scaling
 
 from segue_autoscaler.judgement import Judgement, judge
 

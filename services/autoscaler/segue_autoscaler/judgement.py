@@ -11,7 +11,7 @@ from typing import NamedTuple
 from segue.envelope import Cause
 from segue.events.scale import Clamp, Input
 from segue.picture import Service
-from segue.picture.state import Load, Scaling
+from segue.picture.scaling import Load, Scaling
 from segue.spec import Autoscale, Pace
 
 from segue_autoscaler import hpa

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from segue.core import Decision
 from segue.events.load import LoadEvent, LoadHigh, LoadLow, LoadNormal
 from segue.picture import UP, App, Container, Picture, Service, Slot
-from segue.picture.state import Load, Scaling
+from segue.picture.scaling import Load, Scaling
 from segue.samples import NodeSample, ServiceSample
 from segue.spec import Autoscale
 from segue.wants import ready, wanted_slots

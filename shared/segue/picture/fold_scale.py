@@ -19,7 +19,8 @@ from segue.events.scale import (
     ScaleResumed,
 )
 from segue.picture.indexed import Indexed
-from segue.picture.state import Load, Override, Scaling, Service, Size
+from segue.picture.scaling import Load, Override, Scaling, Size
+from segue.picture.state import Service
 from segue.spec import Autoscale, ServiceSpec
 
 KEPT = 500  # Of loads of a metric, and of sizes.

@@ -14,6 +14,7 @@ from segue.events.gateway import GatewayJoined
 from segue.events.node import Blocker, Held, NodeJoined
 from segue.events.rebalance import Move
 from segue.events.rollout import Order, Strategy
+from segue.picture.scaling import Scaling
 from segue.spec import AppSpec, Resources, ServiceSpec
 
 Phase = Literal[
@@ -175,46 +176,6 @@ class Rollout(msgspec.Struct, omit_defaults=True):
     paused: bool = False
     promoted: bool = False
     verdict: Verdict | None = None
-
-
-class Load(msgspec.Struct, omit_defaults=True):
-    """What was said of a metric, which holds until the next word on it."""
-
-    level: Literal["high", "low", "normal"]
-    value: float
-    target: float
-    replicas: int  # That the value is the mean of.
-    at: float
-    cause: Cause  # That event.
-    foreign: bool = False  # Another program said it.
-
-
-class Size(msgspec.Struct, omit_defaults=True):
-    """How many replicas a service was to have from a time on."""
-
-    at: float
-    replicas: int
-    own: bool = False  # The autoscaler said so.
-
-
-class Override(msgspec.Struct, omit_defaults=True):
-    """A person's word on a number of replicas, which the autoscaler leaves alone."""
-
-    kind: Literal["manual", "paused"]
-    cause: Cause
-    until: float = 0.0  # 0: until the next deploy.
-
-
-class Scaling(msgspec.Struct, omit_defaults=True):
-    """What a service's number of replicas follows, and has followed."""
-
-    cause: Cause  # The deploy that wants it so.
-    since: float
-    sequence: int  # Of the newest event about it.
-    loads: dict[str, list[Load]] = {}  # By metric, newest last, as far back as windows reach.
-    sizes: list[Size] = []  # Newest last; as far back, too.
-    held: str = ""  # Why the number was not changed, as it was said last.
-    override: Override | None = None
 
 
 class Service(msgspec.Struct, omit_defaults=True):
