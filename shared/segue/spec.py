@@ -225,7 +225,6 @@ class ServiceSpec(Spec, frozen=True):
     min_available: int = 0  # So many slots stay up while others are moved …
     min_available_percent: int = 0  # … and at least this share of them.
     on_return: Literal["keep_newest", "keep_original"] = "keep_newest"  # Of two in one slot.
-    rolls: bool = False  # A new version is led in step by step, and taken back if it fails.
     update: Update = _UPDATE
     rollback: Update = _ROLLBACK
     strategy: Strategy = _STRATEGY
@@ -353,7 +352,6 @@ def digest(app: AppSpec, service: str) -> str:
         min_available=0,
         min_available_percent=0,
         on_return="keep_newest",
-        rolls=False,
         update=_UPDATE,
         rollback=_ROLLBACK,
         strategy=_STRATEGY,

@@ -238,6 +238,8 @@ def test_a_new_revision_is_told_by_what_it_changed() -> None:
     made = stage(web={"scale": 2})
     before = copy(made)
     deploy(made, web={"image": "web:2", "scale": 3})
+    for _ in range(4):
+        made.later(10)
     said = changes(before, picture(made))
     assert said["shop"] == ["revision: 1 → 2"]
     assert said["shop/web"] == ["replicas: 2 → 3", "image: web:1 → web:2"]

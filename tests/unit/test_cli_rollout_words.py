@@ -4,6 +4,7 @@
 # mypy: disable-error-code="union-attr"
 
 import pytest
+from msgspec.structs import replace
 from segue.envelope import Record
 from segue.events import Event
 from segue.events.container import ContainerUnhealthy
@@ -35,7 +36,7 @@ BAD = "web.2 exited with code 1"
 
 
 def app(version: int, replicas: int = 3) -> ServiceSpec:
-    return ServiceSpec(image=f"web:{version}", replicas=replicas, rolls=True)
+    return ServiceSpec(image=f"web:{version}", replicas=replicas)
 
 
 def rolling() -> Shop:
@@ -177,3 +178,16 @@ def test_a_deploy_that_is_taken_back_has_ended_and_says_why() -> None:
     record = record_of(event, len(shop.log) + 1)
     assert progress.take(record)
     assert (progress.end, progress.blocking()) == ("reverted", [("web.2", None)])
+
+
+def test_what_was_taken_back_is_shown_beside_what_runs_until_the_next_deploy() -> None:
+    shop = rolling()
+    shop.say(DeployReverted(app="shop", revision=2, to=1, reason=BAD, blocking=["web.2"]))
+    shop.say(replace(accepted(3, web=app(1)), restores=1))
+    shop.say(DeployCompleted(app="shop", revision=3, slots=3, took_s=0.1))
+    assert [row.note for row in rows.services(shop.picture)] == [
+        f"revision 2 was taken back: {BAD}"
+    ]
+    shop.say(accepted(4, web=app(1)))
+    shop.say(DeployCompleted(app="shop", revision=4, slots=3, took_s=0.1))
+    assert [row.note for row in rows.services(shop.picture)] == [""]

@@ -232,7 +232,7 @@ def test_a_changed_spec_replaces_a_quarter_at_a_time_and_stops_first() -> None:
     shop = Shop()
     shop.deploy(web=ServiceSpec(image="w:1", replicas=8))
     at_once = Update(order="stop-first", monitor_s=0)
-    shop.say(accepted(2, web=ServiceSpec(image="w:2", replicas=8, rolls=True, update=at_once)))
+    shop.say(accepted(2, web=ServiceSpec(image="w:2", replicas=8, update=at_once)))
     said = shop.settle()
     assert kinds(said) == ["rollout.started", "rollout.advanced"] + ["container.retired"] * 2
     came_up = shop.up(*said)

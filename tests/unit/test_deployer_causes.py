@@ -195,7 +195,7 @@ def test_a_slot_that_is_wanted_again_is_filled_because_of_that_wish() -> None:
 def test_a_slot_is_filled_with_the_new_version_because_the_old_one_is_gone() -> None:
     made = shop(web=WEB)
     stop_first = Update(order="stop-first")
-    deployed = made.say(accepted(2, web=ServiceSpec(image="w:2", rolls=True, update=stop_first)))
+    deployed = made.say(accepted(2, web=ServiceSpec(image="w:2", update=stop_first)))
     *_, retired = made.settle()
     assert newest(made, ContainerRetired).cause == deployed.id
     made.now += 3
@@ -232,7 +232,7 @@ def test_the_same_tried_once_more_is_caused_by_its_deploy_not_by_a_later_scale()
 
 def test_a_new_version_replaces_because_of_its_deploy_not_because_of_a_later_scale() -> None:
     made = shop(web=WEB, db=WEB)
-    new = ServiceSpec(image="w:2", rolls=True, update=Update(order="stop-first"))
+    new = ServiceSpec(image="w:2", update=Update(order="stop-first"))
     deployed = made.say(accepted(2, web=new, db=WEB))
     made.say(ScaleAccepted(app=APP, service="db", replicas=2, previous=1))
     made.settle()

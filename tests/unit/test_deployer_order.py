@@ -64,9 +64,7 @@ def told(events: list[Event]) -> list[tuple[int, int, str, str]]:
 @pytest.mark.parametrize("replicas", [1, 3, 4, 7, 8, 11, 12])
 def test_a_quarter_of_the_slots_is_replaced_at_once_and_at_least_one(replicas: int) -> None:
     made = shop(web=ServiceSpec(image="w", replicas=replicas))
-    said = made.tell(
-        accepted(2, web=ServiceSpec(image="w:2", replicas=replicas, rolls=True, update=AT_ONCE))
-    )
+    said = made.tell(accepted(2, web=ServiceSpec(image="w:2", replicas=replicas, update=AT_ONCE)))
     assert len(told(said)) == max(1, math.floor(replicas / 4))
     numbers = [event.slot for event in said if isinstance(event, ContainerRetired)]
     assert numbers == list(range(1, len(numbers) + 1)), "the lowest first"
@@ -87,7 +85,7 @@ def test_what_does_not_work_is_replaced_at_once_and_counts_against_the_quarter()
 
 def test_a_rollout_goes_on_step_by_step_as_each_comes_up() -> None:
     made = shop(web=ServiceSpec(image="w", replicas=8))
-    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=8, rolls=True, update=AT_ONCE)))
+    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=8, update=AT_ONCE)))
     *_, first, second = made.settle()
     made.tells(ContainerStopped, first)  # type: ignore[arg-type]  # It is a retirement.
     (asked,) = made.settle()
@@ -105,9 +103,7 @@ def test_what_fails_in_the_middle_of_a_rollout_is_started_again() -> None:
     """Else the rollout would stand still: nothing more may be replaced while it is missing."""
     made = shop(web=ServiceSpec(image="w", replicas=4))
     update = Update(order="stop-first", failure_action="continue")
-    made.up(
-        *made.tell(accepted(2, web=ServiceSpec(image="w:2", replicas=4, rolls=True, update=update)))
-    )
+    made.up(*made.tell(accepted(2, web=ServiceSpec(image="w:2", replicas=4, update=update))))
     first = made.container("web", 1)
     assert first.attempt == 2
     made.fail(first)
@@ -116,7 +112,7 @@ def test_what_fails_in_the_middle_of_a_rollout_is_started_again() -> None:
 
 def test_all_that_may_be_replaced_at_once_is_decided_at_once() -> None:
     made = shop(web=ServiceSpec(image="w", replicas=8))
-    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=8, rolls=True, update=AT_ONCE)))
+    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=8, update=AT_ONCE)))
     assert [slot for slot, *_ in told(made.settle())] == [1, 2]
 
 
@@ -139,13 +135,13 @@ def with_a_surplus(**first: Any) -> Shop:
 
 def test_a_surplus_container_does_not_make_its_slot_one_more_to_be_replaced() -> None:
     made = with_a_surplus()
-    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=2, rolls=True, update=AT_ONCE)))
+    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=2, update=AT_ONCE)))
     assert told(made.settle()) == [(1, 1, "b", "replaced"), (2, 1, "a", "superseded")]
 
 
 def test_where_one_is_missing_none_is_replaced_beside_it_also_where_a_surplus_one_goes() -> None:
     made = with_a_surplus()
-    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=2, rolls=True, update=AT_ONCE)))
+    made.say(accepted(2, web=ServiceSpec(image="w:2", replicas=2, update=AT_ONCE)))
     made.fail(made.container("web", 1))
     assert told(made.settle()) == [(2, 1, "a", "superseded")]
 
@@ -207,7 +203,7 @@ def test_a_deploy_is_not_completed_while_a_surplus_container_of_a_slot_still_run
 
 def test_what_fails_on_its_way_out_is_followed_by_another_if_it_is_wanted_after_all() -> None:
     made = shop(web=ONCE)
-    made.tell(accepted(2, web=ServiceSpec(image="w", rolls=True, update=AT_ONCE)))
+    made.tell(accepted(2, web=ServiceSpec(image="w", update=AT_ONCE)))
     assert told([made.log[-1].event]) == [(1, 1, "a", "replaced")]
     made.tell(accepted(3, web=ONCE))
     ended = made.fail(made.container("web"))
@@ -285,7 +281,7 @@ def test_a_slot_that_is_wanted_again_waits_for_what_the_service_depends_on() -> 
 def test_a_dependent_waits_for_the_new_version_not_for_the_old_one_that_still_works() -> None:
     made = shop(base=WEB)
     top = ServiceSpec(image="t", depends_on={"base": Dependency()})
-    made.tell(accepted(2, base=ServiceSpec(image="w:2", rolls=True, update=AT_ONCE), top=top))
+    made.tell(accepted(2, base=ServiceSpec(image="w:2", update=AT_ONCE), top=top))
     assert asked(owed(made)) == []
     made.tells(ContainerStopped, made.container("base"))
     (again,) = made.settle()

@@ -283,7 +283,7 @@ def test_a_deploy_is_complete_though_a_drain_is_held() -> None:
 def test_what_is_to_be_replaced_waits_for_that() -> None:
     shop = cluster("ab", web=ServiceSpec(image="w", replicas=3))
     at_once = Update(order="stop-first", monitor_s=0)
-    shop.say(accepted(2, web=ServiceSpec(image="w:2", replicas=3, rolls=True, update=at_once)))
+    shop.say(accepted(2, web=ServiceSpec(image="w:2", replicas=3, update=at_once)))
     said = drain(shop)
     assert [event.reason for event in told(said, ContainerRetired)] == ["replaced"]
     shop.up(*said)

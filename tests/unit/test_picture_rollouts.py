@@ -36,7 +36,7 @@ NAMES: dict[str, Any] = {"app": APP, "service": "web"}
 
 
 def spec(image: str, **more: Any) -> ServiceSpec:
-    return ServiceSpec(image=image, **{"replicas": 2, "rolls": True, **more})
+    return ServiceSpec(image=image, **{"replicas": 2, **more})
 
 
 def came_up(revision: int = 1) -> DeployCompleted:

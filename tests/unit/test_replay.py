@@ -205,8 +205,11 @@ def test_a_decision_of_which_only_the_cause_changed_is_told_as_the_same_one() ->
 
 def test_a_decision_that_is_made_sooner_now_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = history()
-    services = {"web": {**WEB, "scale": 5, "environment": {"COLOUR": "blue"}}}
-    stage.ask(DeployRequested(app="shop", compose={"services": services}))
+    big = {"deploy": {"resources": {"reservations": {"memory": "900g"}}}}
+    for colour in ("red", "blue"):  # It never comes up, so nothing is led in step by step.
+        web = {**WEB, "scale": 5, "environment": {"COLOUR": colour}}
+        services = {"web": web, "big": {**WEB, **big}}
+        stage.ask(DeployRequested(app="fair", compose={"services": services}))
     stage.later(20)
     whole = recorded(stage)
     assert now(whole).equal

@@ -196,6 +196,26 @@ def test_a_pull_takes_as_long_as_it_takes() -> None:
     assert said(there.settle(), RolloutStalled)
 
 
+def test_what_failed_before_it_stalled_is_told_with_the_last_words() -> None:
+    there = shop()
+    there.tell(accepted(2, web=spec("w:2")))
+    for _ in range(2):
+        there.fail(there.container("web", 1), reason="image", message="connection refused")
+        there.now += 10
+        there.settle()
+    (stalled,) = said(step(there, 301), RolloutStalled)
+    words = "web.1 failed 2 times, the last time: connection refused with code 1; now it"
+    assert stalled.reason.startswith(words)
+
+
+def test_what_could_not_run_in_place_of_the_older_one_either_is_told_no_way_out() -> None:
+    there = shop("a", replicas=1, resources=Resources(memory_bytes=1 << 20))
+    there.tell(accepted(2, web=spec("w:2", replicas=1, resources=Resources(memory_bytes=1 << 50))))
+    (stalled,) = said(step(there, 301), RolloutStalled)
+    assert "not enough memory" in stalled.reason
+    assert "stop-first" not in stalled.reason
+
+
 def test_what_finds_no_room_stalls_and_says_what_would_make_some() -> None:
     big = Resources(memory_bytes=5 << 30)
     there = shop(replicas=2, resources=big)
@@ -284,8 +304,8 @@ def test_on_a_single_host_the_newer_begins_beside_the_older() -> None:
 
 def test_a_global_service_goes_node_by_node() -> None:
     there = board("abc")
-    there.deploy(web=ServiceSpec(image="w:1", mode="global", rolls=True))
-    there.say(accepted(2, web=ServiceSpec(image="w:2", mode="global", rolls=True)))
+    there.deploy(web=ServiceSpec(image="w:1", mode="global"))
+    there.say(accepted(2, web=ServiceSpec(image="w:2", mode="global")))
     events = finish(there)
     assert all(e.moves for e in said(events, ContainerRequested))
     assert len(steps(there)) == 3

@@ -219,7 +219,7 @@ def test_a_lost_node_does_not_hold_up_the_rollout_of_a_global_service(nodes: str
     dead = nodes[-1]
     shop.tell(NodeLost(node=dead, silent_s=3))
     at_once = Update(monitor_s=0)
-    shop.say(accepted(2, agent=ServiceSpec(image="a:2", mode="global", rolls=True, update=at_once)))
+    shop.say(accepted(2, agent=ServiceSpec(image="a:2", mode="global", update=at_once)))
     shop.up(*shop.settle())
     assert [event.slots for event in shop.all(DeployCompleted)] == [len(nodes), len(nodes) - 1]
 
@@ -228,7 +228,7 @@ def test_a_node_that_comes_back_gets_the_version_it_missed() -> None:
     shop = fleet("abcd")
     shop.tell(NodeLost(node="d", silent_s=3))
     at_once = Update(monitor_s=0)
-    shop.say(accepted(2, agent=ServiceSpec(image="a:2", mode="global", rolls=True, update=at_once)))
+    shop.say(accepted(2, agent=ServiceSpec(image="a:2", mode="global", update=at_once)))
     shop.up(*shop.settle())
     shop.up(*shop.tell(joined("d")))
     digests = {slot.container.digest for slot in slots(shop) if slot.container}
@@ -310,9 +310,7 @@ def test_scaling_one_service_is_not_the_cause_of_what_another_goes_on_with() -> 
     shop = Shop(Deployer())
     shop.deploy(web=ServiceSpec(image="w:1", replicas=8), db=WEB)
     update = Update(order="stop-first", monitor_s=0)
-    shop.say(
-        accepted(2, web=ServiceSpec(image="w:2", replicas=8, rolls=True, update=update), db=WEB)
-    )
+    shop.say(accepted(2, web=ServiceSpec(image="w:2", replicas=8, update=update), db=WEB))
     deployed = shop.log[-1].id
     (*_, first, second) = shop.settle()
     scaled = scale(shop, 2, "db")

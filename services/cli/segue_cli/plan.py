@@ -99,9 +99,9 @@ async def plan(
 
 
 async def _rehearsed(bus: Bus, found: Loaded) -> Rehearsal:
-    async def ask(service: str, events: Sequence[Event]) -> list[Event]:
-        subject = f"rpc.{service}.what_if"
-        return decisions(await bus.ask(subject, question(events), timeout_s=ASKED_WITHIN_S))
+    async def ask(service: str, events: Sequence[Event], later_s: float) -> list[Event]:
+        asked = question(events, later_s)
+        return decisions(await bus.ask(f"rpc.{service}.what_if", asked, timeout_s=ASKED_WITHIN_S))
 
     rehearsal = Rehearsal(ask)
     try:
@@ -302,7 +302,11 @@ def _summary(rehearsal: Rehearsal, services: Sequence[ServicePlan]) -> str:
         return "Nothing would change."
     parts = [f"{kinds.count(kind)} {kind}" for kind in MARKS if kind in kinds]
     head = f"Revision {rehearsal.accepted.revision}: {', '.join(parts) or 'no slot changes'}."
-    return head if rehearsal.completes else f"{head} It would not come up as things are."
+    if rehearsal.completes:
+        return head
+    if rehearsal.held:
+        return f"{head} Its rollout would wait: {rehearsal.held}."
+    return f"{head} It would not come up as things are."
 
 
 def _print_json(app: str, rehearsal: Rehearsal, services: Sequence[ServicePlan]) -> None:

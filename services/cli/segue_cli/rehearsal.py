@@ -1,10 +1,12 @@
 """Rehearse a deploy: ask the services what they would decide, and play the rest of the world.
 
 Deployer and scheduler answer with their own cores on copies of their pictures (`what_if`); here
-every node starts at once what it is assigned, all health checks pass, all jobs succeed, and what is
-to stop stops. So the outcome is what would be decided if nothing went wrong, and nothing happens.
+every node starts at once what it is assigned, all health checks pass, gateways lead there, all jobs
+succeed, what is to stop stops, and the time passes for which a new version is watched. So the
+outcome is what would be decided if nothing went wrong, and nothing happens.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
@@ -22,23 +24,25 @@ from segue.events.container import (
     ContainerUnplaceable,
 )
 from segue.events.deploy import DeployAccepted, DeployCompleted, DeployRejected, DeployRequested
+from segue.events.gateway import EndpointReady
+from segue.events.rollout import RolloutCompleted, RolloutEvent, RolloutHeld, RolloutStarted
 from segue.shell.what_if import Answer, Question, Supposed, packed, unpacked
 from segue.spec import AppSpec, ServiceSpec
 
 ROUNDS_MOST = 500
 PLACED_AT_ONCE = 2_000  # The scheduler's answer must fit in a message.
 
-Ask = Callable[[str, Sequence[Event]], Awaitable[list[Event]]]
+Ask = Callable[[str, Sequence[Event], float], Awaitable[list[Event]]]
 
 
 class EndlessError(Exception):
     """The services went on deciding without end."""
 
 
-def question(events: Sequence[Event]) -> bytes:
-    """Write a question."""
+def question(events: Sequence[Event], later_s: float = 0.0) -> bytes:
+    """Ask what would be decided after these events and so much time."""
     supposed = [Supposed(event.type, msgspec.to_builtins(_bare(event))) for event in events]
-    return packed(msgspec.json.encode(Question(supposed)))
+    return packed(msgspec.json.encode(Question(supposed, later_s)))
 
 
 def _bare(event: Event) -> Event:
@@ -72,7 +76,7 @@ class Rehearsal:
     async def run(self, asked: DeployRequested) -> None:
         """Play until nobody decides anything more, or raise `EndlessError`."""
         self._app = asked.app
-        for event in self._ours(await self._ask("deployer", [asked])):
+        for event in self._ours(await self._ask("deployer", [asked], 0.0)):
             if isinstance(event, DeployRejected):
                 self.rejected = event
                 return
@@ -84,11 +88,32 @@ class Rehearsal:
         for _ in range(ROUNDS_MOST):
             before = len(self.said)
             for service in ("scheduler", "deployer"):
-                for event in self._ours(await self._ask(service, self._told(service))):
-                    self._say(event)
+                await self._hear(service)
+            if len(self.said) == before and self._rolls():
+                await self._hear("deployer", self._watched_s())
             if len(self.said) == before:
                 return
         raise EndlessError(f"not settled after {ROUNDS_MOST} rounds")
+
+    @property
+    def held(self) -> str:
+        """What a rollout would wait for in the end, if it would not come to its own."""
+        last = next((e for e in reversed(self.said) if isinstance(e, RolloutEvent)), None)
+        return last.reason if isinstance(last, RolloutHeld) else ""
+
+    async def _hear(self, service: str, later_s: float = 0.0) -> None:
+        for event in self._ours(await self._ask(service, self._told(service), later_s)):
+            self._say(event)
+
+    def _rolls(self) -> bool:
+        counts = Counter(type(event) for event in self.said)
+        return counts[RolloutStarted] > counts[RolloutCompleted]
+
+    def _watched_s(self) -> float:
+        """Tell how long a step is watched at most."""
+        assert self.accepted is not None, "nothing rolls out before"
+        of_each = (spec.update for spec in self.accepted.spec.services.values())
+        return max((max(update.monitor_s, update.delay_s) for update in of_each), default=0.0)
 
     def _ours(self, events: Sequence[Event]) -> list[Event]:
         return [event for event in events if getattr(event, "app", None) == self._app]
@@ -127,8 +152,11 @@ class Rehearsal:
                 return
             if spec.is_job or _is_awaited_to_end(app, event.service):
                 yield ContainerFinished(**which)
-            elif spec.checked:
+                return
+            if spec.checked:
                 yield ContainerHealthy(**which)
+            if spec.routed:
+                yield EndpointReady(**which)
 
 
 def _key(event: ContainerEvent) -> tuple[str, int, int]:

@@ -134,6 +134,8 @@ def _service(picture: Picture, app: App, service: Service, wanted: Mapping[int, 
     elif state == "updating":
         note = f"{len(up) - len(old)} of {len(wanted)} run the new revision"
         note += f"; {waits}" if (waits := waiting(service)) else ""
+    elif f" {service.name}." in app.taken_back:
+        note = app.taken_back
     spec = service.spec
     return ServiceRow(
         app=app.name,

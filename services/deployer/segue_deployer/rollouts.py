@@ -22,7 +22,7 @@ from segue.events.rollout import (
     RolloutStarted,
     Strategy,
 )
-from segue.picture import App, Picture, Service, Slot
+from segue.picture import App, Container, Picture, Service, Slot
 from segue.picture.fold_rollout import config
 from segue.picture.state import Failure, Rollout
 from segue.wants import ready
@@ -159,14 +159,21 @@ class _Step:
         yield Decision(event, self.rollout.cause)
 
     def _waits(self, number: int) -> str:
-        """Say what a slot that is to run the new version waits for."""
+        """Say what a slot that is to run the new version waits for, and how that failed before."""
         slot = self.service.slots.get(number) or Slot(number=number)
-        container = slot.container
+        state = self._state(slot.container)
+        if not slot.streak or slot.last_digest != self.service.digest:
+            return state
+        times = "once" if slot.streak == 1 else f"{slot.streak} times, the last time"
+        code = f" with code {slot.last_exit_code}" if slot.last_exit_code is not None else ""
+        return f"failed {times}: {slot.last_reason}{code}; now it {state}"
+
+    def _state(self, container: Container | None) -> str:
         if container is None or (container.ended and container.phase == "stopped"):
             return "has not begun: what it depends on is not there"
         if container.refused:
             reasons = "; ".join(refusal.reason for refusal in container.refused)
-            lacks = container.moves and "not enough" in reasons
+            lacks = container.moves and "not enough" in reasons and self._is_no_larger()
             hint = "; with order: stop-first the older one would make room" if lacks else ""
             return f"finds no node: {reasons}{hint}"
         if container.ended:
@@ -180,7 +187,14 @@ class _Step:
         if container.phase == "requested":
             return "waits for a node"
         told = f": {container.message}" if container.message else ""
-        return f"is not healthy on {container.node}{told}"
+        asked = f", its {container.probe} fails" if container.probe else ""
+        return f"is not healthy on {container.node}{asked}{told}"
+
+    def _is_no_larger(self) -> bool:
+        """Tell whether the new version fits where the older one was."""
+        new, old = self.service.spec.resources, self.rollout.old.spec.resources
+        smaller = new.memory_bytes <= old.memory_bytes
+        return smaller and new.cpu_millicores <= old.cpu_millicores
 
     # How it goes on.
 

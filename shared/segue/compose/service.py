@@ -119,7 +119,6 @@ def _versions(deploy: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     if not ("update_config" in deploy or "rollback_config" in deploy or "rollout" in ours):
         return {}
     return {
-        "rolls": True,
         "update": _update(deploy.get("update_config", {}), "rollback"),
         "rollback": _update(deploy.get("rollback_config", {}), "continue"),
         "strategy": _strategy(ours.get("rollout", {})),

@@ -133,6 +133,8 @@ def deploy_accepted(picture: Indexed, record: Record, event: DeployAccepted) -> 
         app = picture.apps[event.app] = App(name=event.app, cause=record.as_cause())
         app.attempts = before.attempts if before is not None else 0
         picture.state.forgotten.pop(event.app, None)
+    given_up = app.reverted is not None and event.restores > 0
+    app.taken_back = f"revision {app.revision} was taken back: {app.reason}" if given_up else ""
     app.revision, app.cause, app.phase = event.revision, record.as_cause(), "deploying"
     app.accepted_at = app.changed_at = app.progressed_at = record.time
     app.progress = app.reverted = None

@@ -46,8 +46,8 @@ def opened(  # noqa: PLR0917 — what was and what is to be, of six types.
 ) -> Rollout | None:
     """Give the rollout that leads a service to the version that a deploy wants of it, if any.
 
-    There is none where nothing has come up yet, or nothing works that would have to be kept, or
-    nothing is said of how the service's versions follow each other.
+    There is none where nothing has come up yet, or nothing works that would have to be kept; and
+    the slots of a job run anew at once.
     """
     before = service.rollout
     if before is not None and service.digest == mark and service.wanted:
@@ -55,7 +55,7 @@ def opened(  # noqa: PLR0917 — what was and what is to be, of six types.
     old = before.old if before is not None else _last(app, service)
     if (
         old is None
-        or not _rolls(app, service, spec, old.spec, mark)
+        or not _rolls(service, spec, old.spec, mark)
         or not _something_else_runs(picture, service, mark)
     ):
         service.hidden.pop(mark, None)
@@ -73,13 +73,11 @@ def opened(  # noqa: PLR0917 — what was and what is to be, of six types.
     )
 
 
-def _rolls(app: App, service: Service, spec: ServiceSpec, old: ServiceSpec, mark: str) -> bool:
+def _rolls(service: Service, spec: ServiceSpec, old: ServiceSpec, mark: str) -> bool:
     """Tell whether a version may follow another step by step."""
     if not service.wanted or service.digest == mark:
         return False
-    if spec.is_job or old.is_job or spec.is_global != old.is_global:
-        return False
-    return spec.rolls or old.rolls or app.restores > 0
+    return not (spec.is_job or old.is_job or spec.is_global != old.is_global)
 
 
 def _begun_again(rollout: Rollout, app: App, record: Record) -> Rollout:

@@ -223,6 +223,7 @@ class App(msgspec.Struct, omit_defaults=True):
     settled_at: float = 0.0  # When it was completed, failed or removed.
     with_volumes: bool = False  # Its removal takes the volumes too.
     reason: str = ""  # Why the deploy failed.
+    taken_back: str = ""  # Which revision was given up for what runs now, and why.
     attempts: int = 0  # The greatest of its slots' when it was forgotten: they count on from there.
 
 

@@ -1,7 +1,8 @@
 """Answer what a service would decide if these events happened, without anything happening.
 
 The service's own core runs on a copy of its picture, so the answer is what it would really do.
-Time stands still in it: what the clock alone would bring about is not in the answer.
+Time stands still in it: what the clock alone would bring about is in the answer only as far as the
+question supposes that it passes.
 """
 
 import zlib
@@ -31,6 +32,7 @@ class Question(msgspec.Struct, frozen=True):
     """What is supposed to happen, in order, after all that the service knows."""
 
     events: list[Supposed]
+    later_s: float = 0.0  # Supposed to have passed since, with nothing happening.
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -79,8 +81,9 @@ def answer_from(kind: type[Core], picture: bytes, question: Question, now: float
     for event in supposed:
         world.say(event, None, derived("supposed", world.sequence))
     decided: list[Supposed] = []
-    for _ in range(ROUNDS_MOST):
-        owed = [decision for decision in copy.decide(now) if isinstance(decision, Decision)]
+    for turn in range(ROUNDS_MOST):
+        decided_at = now if turn else now + question.later_s
+        owed = [one for one in copy.decide(decided_at) if isinstance(one, Decision)]
         if not owed:
             break
         for decision in owed:

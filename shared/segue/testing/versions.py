@@ -21,7 +21,7 @@ Said = TypeVar("Said", bound=Event)
 
 def spec(image: str, **more: Any) -> ServiceSpec:
     """Give a service of four slots, unless told otherwise."""
-    return ServiceSpec(image=image, **{"replicas": 4, "rolls": True, **more})
+    return ServiceSpec(image=image, **{"replicas": 4, **more})
 
 
 def board(nodes: str = "ab") -> Shop:

@@ -138,7 +138,10 @@ def _works(
 
 
 def a_rollout_takes_no_more_room(process: Process, command: Append, _: float) -> str:
-    """I8: as many slots run both versions as may be on their way at once, and no more."""
+    """I8: as many slots run both versions as may be on their way at once, and no more.
+
+    One in which a fault took what ran the new version already, and the old came back, is none.
+    """
     picture: Picture = process.core.picture
     asked: dict[tuple[str, str], set[int]] = {}
     for told in _told(command, "container.requested"):
@@ -155,9 +158,18 @@ def a_rollout_takes_no_more_room(process: Process, command: Append, _: float) ->
             slot.number for slot in service.slots.values() if _both(picture, service, slot)
         }
         both = both & here.keys() - service.rollout.skipped.keys()
+        both -= {number for number in both if _was_taken(service, number)}
         if len(both) > (most := _most(service, len(here))):
             return f"{name}/{service_name}: {sorted(both)} run both versions, of {most} at once"
     return ""
+
+
+def _was_taken(service: Service, number: int) -> bool:
+    rollout, slot = service.rollout, service.slots.get(number)
+    if rollout is None or slot is None or number not in rollout.seen:
+        return False
+    there = [one for one in slot.containers() if one.digest == service.digest]
+    return not any(ready(service, one) for one in there)
 
 
 def _both(picture: Picture, service: Service, slot: Slot) -> bool:
