@@ -232,6 +232,9 @@ written = st.one_of(
 )
 
 
+@hypothesis.example(base={}, over={"include": "\0"}, tag="")
+@hypothesis.example(base={"services": {"web": {"env_file": "\0"}}}, over={}, tag="")
+@hypothesis.example(base={"services": {"web": {"extends": {"file": "\0"}}}}, over={}, tag="")
 @hypothesis.given(base=written, over=written, tag=st.sampled_from(["", "!reset ", "!override "]))
 def test_no_files_make_loading_fail(base: Any, over: Any, tag: str) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -62,7 +62,7 @@ class Composer:
         if merged is None:
             return None
         merged = without_tags(merged)
-        return self._with_included(merged, project, (*chain, *map(Path.resolve, paths)))
+        return self._with_included(merged, project, (*chain, *map(_real, paths)))
 
     def _filled(self, document: Node, project: Project) -> Node:
         filled = interpolate(document, project.variables, self._trouble)
@@ -171,7 +171,7 @@ class Composer:
             if not paths:
                 self._wrong(entry.mark, where, "names no file", "write path: FILE")
             return None
-        if again := [path for path in known if path.resolve() in chain]:
+        if again := [path for path in known if _real(path) in chain]:
             shown = self._sources.shown(again[0])
             self._wrong(entry.mark, where, f"{shown} includes itself", "break the circle")
             return None
@@ -263,3 +263,11 @@ def with_paths(document: Node, folder: Path) -> Node:
             }
             changed[kind] = Node(made, section.mark, section.tag)
     return document.but(changed)
+
+
+def _real(path: Path) -> Path:
+    """Find the file itself; why it cannot be read is told where it is read."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return path

@@ -102,6 +102,8 @@ class Sources:
             self._trouble.wrong(mark, where, f"{shown} is a folder", "name a file", "file")
         except OSError as error:
             self._trouble.wrong(mark, where, f"cannot read {shown}: {error.strerror}", kind="file")
+        except ValueError:
+            self._trouble.wrong(mark, where, f"no file is called {shown!r}", kind="file")
         else:
             if len(data) <= most:
                 return data
