@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
-import hypothesis
 import pytest
 from _pytest.config import _prepareconfig  # What `pytest.main` begins with.
 from mutmut.__main__ import cli
@@ -68,6 +67,8 @@ class Collected(PytestRunner):
         with change_cwd("mutants"):
             how = ["--rootdir=.", "--tb=no", "-q", "-x", "-s", *self._pytest_add_cli_args]
             config = _prepareconfig([*how, *self._pytest_add_cli_args_test_selection])
+            import hypothesis  # Later than pytest looks for what it has to rewrite.
+
             hypothesis.settings.register_profile(
                 "mutants",
                 phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
