@@ -8,12 +8,14 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
 import anyio
 import pytest
 from segue.events.container import ContainerAssigned, ContainerRequested, ContainerStarted
 from segue.events.deploy import DeployCompleted, RemovalCompleted, RemovalRequested
 from segue.events.leader import LeaderElected
+from segue.events.load import LoadHigh
 from segue.events.node import NodeJoined
 from segue.events.scale import ScaleAccepted, ScaleRequested
 from segue.log import Message
@@ -25,6 +27,7 @@ pytestmark = pytest.mark.engine
 
 ROUNDS = int(os.environ.get("SEGUE_ROUNDS", "2"))  # `just rounds` plays 20.
 REPLICAS = 30
+FOLLOWS = {"min": 1, "max": 3, "target": {"lag": 100}}
 
 
 @pytest.fixture
@@ -37,8 +40,8 @@ async def segue(tmp_path: pathlib.Path, docker_engine: Engine) -> AsyncIterator[
         yield cluster
 
 
-def shop(replicas: int, name: str = "1") -> Message:
-    service = {"image": BUSYBOX, "command": ["sleep", "1000"], "network_mode": "none"}
+def shop(replicas: int, name: str = "1", **more: Any) -> Message:
+    service = {"image": BUSYBOX, "command": ["sleep", "1000"], "network_mode": "none", **more}
     compose = {"services": {"web": {**service, "deploy": {"replicas": replicas}}}}
     return Message("deploy.requested.shop", f"deploy-{name}", bare(compose))
 
@@ -159,7 +162,8 @@ async def test_the_late_word_of_a_deposed_leader_is_refused_by_the_bus(
             flags = ["--nats", wire.url] if other == service else []
             segue.start(other, "a", *flags)
         node = segue.start_node("node-a", docker_engine)
-        await segue.insist(shop(1))
+        follows: dict[str, Any] = {"x-autoscale": FOLLOWS} if service == "autoscaler" else {}
+        await segue.insist(shop(1, **follows))
         await segue.wait_event(DeployCompleted)
         await start_fellow(segue, service)
         if service == "health_monitor":
@@ -171,7 +175,10 @@ async def test_the_late_word_of_a_deposed_leader_is_refused_by_the_bus(
             await anyio.sleep(0.9)  # Suspected in 0.6 s, while this one still leads.
         segue[service, "b"].freeze()
         wire.hold(only_up=True)
-        await segue.say(ScaleRequested(app="shop", service="web", replicas=3))
+        if service == "autoscaler":
+            await segue.say(LoadHigh(app="shop", service="web", metric="lag", value=300))
+        else:
+            await segue.say(ScaleRequested(app="shop", service="web", replicas=3))
         if service == "scheduler":
             await segue.wait_event(ContainerRequested, after=head, slot=3)
         await anyio.sleep(2.0)  # It decides meanwhile; nothing can tell.

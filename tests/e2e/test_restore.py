@@ -68,7 +68,7 @@ async def test_an_older_log_stops_no_container_neither_refused_nor_accepted(
     before = ids(segue)
     assert sorted(before) == ["extra/web.1", "shop/web.1", "shop/web.2", "shop/web.3"]
 
-    with pytest.raises(FailedError, match="still at work: deployer a, health"):
+    with pytest.raises(FailedError, match="still at work: autoscaler a, deployer a, health"):
         await restore(file, replace=True, bus=flags)
     for name in CONTROL:
         segue[name, "a"].stop()

@@ -246,12 +246,14 @@ async def test_a_request_that_changes_something_is_never_sent_twice(
 async def test_a_question_that_waits_at_one_that_has_gone_is_asked_elsewhere(
     proxy: Proxy, servers: dict[int, Server]
 ) -> None:
-    asked = anyio.Event()
+    asked, ended = anyio.Event(), anyio.Event()
 
-    async def never(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
         asked.set()
-        await asyncio.Event().wait()
+        await reader.read()  # Until it is cut off.
+        writer.close()
+        ended.set()
 
     answers: list[tuple[int, str]] = []
 
@@ -267,5 +269,7 @@ async def test_a_question_that_waits_at_one_that_has_gone_is_asked_elsewhere(
             await asked.wait()
         await proxy.apply(table(endpoint(1)))
         tasks.start_soon(proxy.run)
+    with anyio.fail_after(60):
+        await ended.wait()
     silent.close()
     assert answers == [(200, "s1")]
