@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
         code = 0
     except StepError as error:
         print(f"\n{error}", file=sys.stderr)
-    except InterruptedError as error:
+    except KeyboardInterrupt as error:  # No OSError, as InterruptedError is: those are borne here.
         code = 128 + int(error.args[0])
     finally:
         if code or not keep:
@@ -82,7 +82,7 @@ def _interrupted(number: int, _frame: object) -> None:
     """Interrupt what is under way once, and what tidies up after it never."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
-    raise InterruptedError(number)
+    raise KeyboardInterrupt(number)
 
 
 def show() -> None:
