@@ -27,6 +27,12 @@ pytestmark = pytest.mark.engine
 
 ROUNDS = int(os.environ.get("SEGUE_ROUNDS", "2"))  # `just rounds` plays 20.
 REPLICAS = 30
+SAYS = {
+    "deployer": b"PUB scale.accepted.",
+    "scheduler": b"PUB container.assigned.",
+    "health_monitor": b"PUB node.",
+    "autoscaler": b"PUB scale.decided.",
+}
 FOLLOWS = {"min": 1, "max": 3, "target": {"lag": 100}}
 
 
@@ -174,14 +180,16 @@ async def test_the_late_word_of_a_deposed_leader_is_refused_by_the_bus(
             node.send(signal.SIGSTOP)
             await anyio.sleep(0.9)  # Suspected in 0.6 s, while this one still leads.
         segue[service, "b"].freeze()
-        wire.hold(only_up=True)
+        wire.hold_up()
         if service == "autoscaler":
             await segue.say(LoadHigh(app="shop", service="web", metric="lag", value=300))
         else:
             await segue.say(ScaleRequested(app="shop", service="web", replicas=3))
         if service == "scheduler":
             await segue.wait_event(ContainerRequested, after=head, slot=3)
-        await anyio.sleep(2.0)  # It decides meanwhile; nothing can tell.
+        with anyio.fail_after(60):
+            while SAYS[service] not in wire.held:
+                await anyio.sleep(0.05)
         segue[service, "b"].thaw()
         await segue.wait_event(LeaderElected, after=head, service=service, instance="b")
         assert refusals == []

@@ -114,17 +114,28 @@ async def test_every_container_is_replaced_under_load_and_no_request_fails(
     assert proxy.reloads == 0, "what comes and goes takes no reload"
 
 
-@pytest.mark.parametrize("words", ["http", "tcp"])
-async def test_a_container_that_crashes_is_left_out_before_anyone_says_so(
-    proxy: Proxy, servers: dict[int, Server], words: str
+async def test_a_container_that_crashes_under_load_is_left_out_before_anyone_says_so(
+    proxy: Proxy, servers: dict[int, Server]
 ) -> None:
-    http = words == "http"
-    await proxy.apply(table(endpoint(1), endpoint(2), http=http))
+    await proxy.apply(table(endpoint(1), endpoint(2)))
     async with under_load((VIP, BOUND)) as tally:
         await tally.more(20)
-        servers[1]._server.close()  # type: ignore[union-attr] # It listens no more; what flows ends.
+        servers[1].refuse()
         await tally.more(60)
     assert tally.failed == []
+
+
+async def test_of_tcp_only_what_a_crashed_container_had_taken_is_lost(
+    proxy: Proxy, servers: dict[int, Server]
+) -> None:
+    """What it had taken nobody can send once more; so here it has taken nothing."""
+    await proxy.apply(table(endpoint(1), endpoint(2), http=False))
+    async with under_load((VIP, BOUND)) as before:
+        await before.more(20)
+    servers[1].refuse()
+    async with under_load((VIP, BOUND)) as after:
+        await after.more(60)
+    assert before.failed + after.failed == []
 
 
 async def test_a_connection_outlives_what_is_added_drained_and_loaded(

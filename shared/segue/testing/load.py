@@ -52,6 +52,11 @@ class Server:
             line.transport.abort()
         await server.wait_closed()
 
+    def refuse(self) -> None:
+        """Listen no more; what it has begun to answer goes on, what waited to be taken is lost."""
+        assert self._server is not None, "it listens"
+        self._server.close()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._lines.add(writer)
         try:

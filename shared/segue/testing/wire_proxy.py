@@ -23,6 +23,8 @@ class WireProxy:
         self.to_client: Change = bytes
         self.to_server: Change = bytes
         self._server: asyncio.Server | None = None
+        self.held = b""
+        self._only_up = False
         self._flowing = {up: asyncio.Event() for up in (True, False)}
         self.release()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -59,15 +61,24 @@ class WireProxy:
             writer.transport.abort()
         self._writers.clear()
 
-    def hold(self, *, only_up: bool = False) -> None:
-        """Let nothing through, or nothing from clients to the server, and break nothing."""
-        for up in (True,) if only_up else (True, False):
-            self._flowing[up].clear()
+    def hold(self) -> None:
+        """Let nothing through, and break nothing."""
+        for flowing in self._flowing.values():
+            flowing.clear()
+
+    def hold_up(self) -> None:
+        """Let nothing through to the server, and let neither end notice: the wire answers pings.
+
+        What clients say meanwhile is in `held`.
+        """
+        self._only_up = True
+        self._flowing[True].clear()
 
     def release(self) -> None:
         """Let everything through again, also what was held."""
         for flowing in self._flowing.values():
             flowing.set()
+        self._only_up, self.held = False, b""
 
     async def _connected(self, near: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -78,17 +89,47 @@ class WireProxy:
             client.transport.abort()
             return
         self._writers.add(server)
-        for reader, writer, up in ((near, server, True), (far, client, False)):
-            task = asyncio.create_task(self._forward(reader, writer, up=up))
+        for reader, writer, other, up in (
+            (near, server, client, True),
+            (far, client, server, False),
+        ):
+            task = asyncio.create_task(self._forward(reader, writer, other, up=up))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _forward(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, up: bool
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        back: asyncio.StreamWriter,
+        *,
+        up: bool,
     ) -> None:
+        pieces: asyncio.Queue[bytes] = asyncio.Queue()
+        listening = asyncio.create_task(self._listen(reader, pieces, back, up=up))
         with suppress(OSError):
-            while data := await reader.read(1 << 16):
+            while data := await pieces.get():
                 await self._flowing[up].wait()
                 writer.write(self.to_server(data) if up else self.to_client(data))
                 await writer.drain()
+        listening.cancel()
         writer.transport.abort()
+
+    async def _listen(
+        self,
+        reader: asyncio.StreamReader,
+        pieces: asyncio.Queue[bytes],
+        back: asyncio.StreamWriter,
+        *,
+        up: bool,
+    ) -> None:
+        with suppress(OSError):
+            while data := await reader.read(1 << 16):
+                if self._only_up and up:
+                    self.held += data
+                if self._only_up and data.endswith(b"PING\r\n"):
+                    back.write(b"PONG\r\n")
+                pieces.put_nowait(data)
+                if not self._only_up:
+                    await self._flowing[up].wait()  # Who is held still sees that nobody reads.
+        pieces.put_nowait(b"")
