@@ -15,10 +15,10 @@ setup:
 check: lint types imports
     {{ run }} pytest -q -n auto tests/unit tests/simulation
 
-# Everything; CI runs this and nothing else.
+# Everything; CI runs this and nothing else. What real machines run is played once more if it fails, and named.
 test: check
-    {{ run }} pytest -q -n auto -m "not hosts" tests/integration tests/e2e
-    {{ run }} pytest -q -m hosts tests/integration
+    {{ run }} pytest -q -n auto --reruns 1 --rerun-show-tracebacks -m "not hosts" tests/integration tests/e2e
+    {{ run }} pytest -q --reruns 1 --rerun-show-tracebacks -m hosts tests/integration
 
 # Many hosts, a bus of three, and what is judged by the clock: one at a time, alone on the machine.
 hosts:
