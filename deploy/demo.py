@@ -36,6 +36,7 @@ VICTIM = "shop.web.2"  # The engine's name for what fills the slot shop/web.2.
 PORT = 8080  # Where the shop is published; another one if that is somebody else's.
 PATIENCE_S = 60.0
 ASKED_EVERY_S = 0.01
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StepError(Exception):
@@ -51,7 +52,7 @@ def main(arguments: list[str]) -> int:
         make_images()
         return 0
     keep = bool(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ENDING:
         signal.signal(number, _interrupted)
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
     data = pathlib.Path(os.environ.get("SEGUE_DEMO_DATA") or cache / "segue" / "demo")
@@ -80,7 +81,7 @@ def main(arguments: list[str]) -> int:
 
 def _interrupted(number: int, _frame: object) -> None:
     """Interrupt what is under way once, and what tidies up after it never."""
-    for each in (signal.SIGINT, signal.SIGTERM):
+    for each in ENDING:
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt(number)
 

@@ -15,6 +15,7 @@ from segue.bus import (
     Settings,
     connect,
 )
+from segue.envelope import MAX_BYTES
 from segue.log import Message, Stored
 from segue.testing.nats_server import NatsServer
 from segue.testing.ports import free_port
@@ -165,6 +166,14 @@ async def test_headers_count_towards_what_a_message_may_weigh(bus: Bus) -> None:
     assert outcome.kind == "invalid"
     assert "the bus takes 1048576" in outcome.reason
     assert bus._connection.times_up == 1
+
+
+async def test_what_no_reader_would_take_is_not_stored(bus: Bus) -> None:
+    assert (await bus.append([Message("load.high", "1", b"x" * MAX_BYTES)])).kind == "stored"
+    outcome = await bus.append([Message("load.high", "2", b"x" * (MAX_BYTES + 1))])
+    assert outcome.kind == "invalid"
+    assert "at most 1000000 are read" in outcome.reason
+    assert (await bus.head()).last == 1
 
 
 async def test_what_the_server_hangs_up_on_costs_one_reconnect(bus: Bus) -> None:
