@@ -85,6 +85,14 @@ def test_what_cannot_run_twice_says_that_it_is_stopped_first() -> None:
     ]
 
 
+def test_blue_green_says_that_it_stops_nothing_first() -> None:
+    deploy = {"update_config": {"order": "stop-first"}, "rollback_config": {"order": "stop-first"}}
+    words = "services.web.deploy.update_config.order: becomes start-first: blue_green needs that"
+    for strategy, told in (("blue_green", [words]), ("canary", []), ("rolling", [])):
+        rollout = {"rollout": {"strategy": strategy}}
+        assert notes(converted({"deploy": deploy, "x-segue": rollout})) == told
+
+
 def test_a_job_has_no_steps() -> None:
     deploy = {"mode": "replicated-job", "update_config": {"parallelism": 1}}
     assert notes(converted({"deploy": deploy})) == [

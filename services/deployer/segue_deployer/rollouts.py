@@ -109,14 +109,13 @@ class _Step:
         """Choose how it is done, and say why not in the way that was asked for or would be best."""
         asked = "rolling" if self.rollout.back else self.service.spec.strategy.kind
         alone = self.service.spec.alone or self.rollout.old.spec.alone
+        stops = self.update.order == "stop-first"
         if not alone and asked == "blue_green":
-            return "blue_green", "start-first", ""
-        if self.update.order == "stop-first":
-            reason = "blue_green needs start-first" if asked == "blue_green" else ""
-            return _without(asked), "stop-first", reason
-        if alone:
-            return _without(asked), "stop-first", alone
-        return asked, "start-first", ""
+            return "blue_green", "start-first", "blue_green needs start-first" if stops else ""
+        if not alone and not stops:
+            return asked, "start-first", ""
+        reason = "" if stops and asked != "blue_green" else alone
+        return "rolling" if asked == "blue_green" else asked, "stop-first", reason
 
     # What goes wrong.
 
@@ -299,11 +298,6 @@ class _Step:
             took_s=round(max(0.0, self.now - rollout.begun_at), 3),
         )
         return Decision(event, rollout.cause)
-
-
-def _without(asked: Strategy) -> Strategy:
-    """Give what comes closest of a strategy that stops old ones first."""
-    return "rolling" if asked == "blue_green" else asked
 
 
 def _words(failure: Failure) -> str:

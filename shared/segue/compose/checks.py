@@ -126,6 +126,10 @@ def _rollouts(at: str, section: dict[str, Any], findings: Findings) -> None:
             findings.at(f"{at}.{key}.strategy").note(f"becomes rolling: {made.alone}")
         elif deploy.get(key, {}).get("order") == "start-first":
             findings.at(f"{at}.deploy.{key}.order").note(f"becomes stop-first: {made.alone}")
+    stops = deploy.get("update_config", {}).get("order") == "stop-first"
+    if stops and strategy == "blue_green" and not made.is_job and not made.alone:
+        where = f"{at}.deploy.update_config.order"
+        findings.at(where).note("becomes start-first: blue_green needs that")
 
 
 def _engine(at: str, section: dict[str, Any], findings: Findings) -> None:
