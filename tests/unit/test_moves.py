@@ -10,7 +10,7 @@ from segue.events.container import (
     Refusal,
 )
 from segue.events.node import Blocker, NodeCordoned, NodeDrainHeld, NodeDrainRequested
-from segue.spec import Mount, Placement, Resources, Restart, ServiceSpec
+from segue.spec import Mount, Placement, Resources, Restart, ServiceSpec, Strategy
 from segue.testing.shop import APP, GIB, MIB, Shop, accepted, joined
 from segue_deployer.core import Deployer
 from segue_deployer.restart import delay_s
@@ -174,7 +174,43 @@ def test_a_node_that_cannot_run_it_is_no_place_for_it() -> None:
     assert held(shop) == [Blocker(APP, "one", 1, NO_PLACE)]
 
 
+def test_while_it_rolls_out_each_slot_is_judged_by_the_version_it_runs() -> None:
+    small, big = Resources(cpu_millicores=500), Resources(cpu_millicores=1_000)
+    word = Strategy(kind="canary", promote="manual")
+    shop = Shop(Deployer())
+    shop.deploy(one=msgspec.structs.replace(ONE, replicas=4, resources=small))
+    newer = msgspec.structs.replace(ONE, image="o:2", replicas=4, resources=big, strategy=word)
+    shop.say(accepted(2, one=newer))
+    shop.up(*shop.settle())
+    shop.now += 10
+    shop.up(*shop.settle())
+    shop.say(joined("b", cpu_millicores=600))
+    _, stopped = drain(shop)
+    assert [event.slot for event in stopped] == [2]
+    assert "shop/one.1" in {one.name for one in shop.picture.on_node["a"].values()}
+
+
 # Again.
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_the_first_move_of_a_slot_waits_for_nothing(failed: bool) -> None:  # noqa: FBT001 — pytest names it.
+    shop = cluster("b", web=WEB)
+    if failed:
+        shop.fail(shop.container("web"))
+        shop.up(*shop.settle())
+        shop.deploy(web=WEB)
+    (asked,), _ = drain(shop)
+    assert asked.not_before == 0.0
+
+
+def test_a_move_that_fails_waits_as_long_as_its_restart_policy_says() -> None:
+    shop = cluster("b", web=msgspec.structs.replace(WEB, restart=Restart(delay_s=20.0)))
+    (asked,), _ = drain(shop)
+    shop.run(asked, "b")
+    shop.fail(asked)
+    (again,) = [one for one in shop.settle() if isinstance(one, ContainerRequested)]
+    assert again.not_before >= shop.now + 20
 
 
 def test_a_move_that_fails_waits_as_a_restart_would_and_longer_each_time() -> None:

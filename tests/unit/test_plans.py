@@ -57,6 +57,16 @@ def test_a_plan_is_followed_one_slot_of_a_service_after_the_other() -> None:
     assert (second.slot, second.target) == (3, "b")
 
 
+def test_one_slot_of_a_service_is_moved_at_a_time_however_many_could_be_spared() -> None:
+    shop = up(ServiceSpec(image="w", replicas=8))
+    assert [event.slot for event in plan(shop, move(1), move(3))] == [1]
+
+
+def test_the_last_slot_is_moved_like_any_other() -> None:
+    (asked,) = plan(up(), move(4))
+    assert (asked.slot, asked.target) == (4, "b")
+
+
 def test_what_its_target_cannot_take_stays_and_is_tried_only_once_more() -> None:
     shop = up()
     asked = plan(shop, move(1))
@@ -89,6 +99,9 @@ def test_nothing_goes_to_a_node_that_cannot_be_used_or_leaves_one_that_is_draine
     shop.say(NodeDrainStarted(node="a", deadline_s=60))
     (asked,) = plan(shop, move(1))
     assert asked.target is None
+    shop = up(ServiceSpec(image="w", replicas=8))
+    shop.say(NodeDrainStarted(node="a", deadline_s=60))
+    assert {event.target for event in plan(shop, move(7), move(8))} == {None}
 
 
 def test_what_has_to_be_stopped_first_is_not_moved_for_a_better_place() -> None:

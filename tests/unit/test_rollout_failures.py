@@ -1,5 +1,7 @@
 """What becomes of a version that does not work, and of one that is superseded."""
 
+from typing import Any
+
 import pytest
 from segue.events.container import (
     ContainerAssigned,
@@ -94,6 +96,16 @@ def test_a_service_that_is_new_and_never_comes_up_is_reverted_with_the_rest() ->
     assert reverted.to == 1
     finish(there)
     assert not images(there, "side")
+
+
+@pytest.mark.parametrize("action", ["pause", "continue"])
+def test_a_service_that_is_new_and_wants_nothing_undone_fails_alone(action: Any) -> None:
+    there = shop()
+    alone = spec("s:1", health=CHECK, update=Update(failure_action=action))
+    there.up(*there.tell(accepted(2, web=spec("w:1"), side=alone)))
+    events = step(there, 301)
+    assert [one.blocking[0] for one in said(events, DeployFailed)] == ["side.1"]
+    assert not said(events, DeployReverted)
 
 
 def test_what_was_reverted_is_reverted_once() -> None:

@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 from segue.events import Event
-from segue.events.deploy import DeployAccepted, DeployRejected, DeployReverted, Problem
+from segue.events.deploy import (
+    DeployAccepted,
+    DeployRejected,
+    DeployReverted,
+    Problem,
+    RemovalCompleted,
+    RemovalRequested,
+)
 from segue.events.rollout import (
     RollbackRequested,
     RolloutAbortRequested,
@@ -51,6 +58,7 @@ def answer(there: Shop, request: Event) -> Event:
 def problem(there: Shop, request: Event) -> Problem:
     found = answer(there, request)
     assert isinstance(found, DeployRejected | RolloutRequestRejected | ScaleRejected), found
+    assert found.app == APP
     (one,) = found.problems
     return one
 
@@ -96,6 +104,25 @@ def test_what_a_failure_holds_is_resumed_though_nothing_is_paused() -> None:
     assert answer(there, RolloutResumeRequested(app=APP)) == RolloutResumed(
         app=APP, services=["web"]
     )
+
+
+def test_an_app_that_is_gone_cannot_be_rolled_back() -> None:
+    there = shop()
+    there.up(*there.tell(RemovalRequested(app=APP)))
+    assert there.all(RemovalCompleted)
+    for request in (RollbackRequested(app=APP), RolloutPauseRequested(app=APP)):
+        found = answer(there, request)
+        assert isinstance(found, DeployRejected | RolloutRequestRejected)
+        assert found.app == APP
+        assert found.problems == [Problem(where="app", what="there is no app called shop")]
+
+
+def test_what_is_being_reverted_is_named_with_its_revision() -> None:
+    there = two()
+    there.say(DeployReverted(app=APP, revision=2, to=1, reason="it was aborted"))
+    (rejected,) = said(there.tell(RolloutAbortRequested(app=APP)), RolloutRequestRejected)
+    words = "revision 2 is being reverted to 1"
+    assert rejected == RolloutRequestRejected(app=APP, problems=[Problem(where="app", what=words)])
 
 
 # Going back.

@@ -51,22 +51,29 @@ class Board:
             owed = [(core, core.decide(self.now)) for core in self.cores]
             if not any(decisions for _, decisions in owed):
                 return said
-            for _, decisions in owed:
-                said += self._take(decisions)
+            for core, decisions in owed:
+                said += self._take(core, decisions)
         raise AssertionError(f"never settled; the last decisions: {said[-5:]}")
 
-    def _take(self, decisions: Sequence[object]) -> list[Event]:
+    def _take(self, core: Core, decisions: Sequence[object]) -> list[Event]:
         said: list[Event] = []
         for decision in decisions:
             if not isinstance(decision, Decision):
                 self.effects.append(decision)
                 continue
-            assert all(record.id != decision.id for record in self.log), (
-                f"decided twice: {decision.event}"
+            known = {record.id for record in self.log}
+            assert decision.id not in known, f"decided twice: {decision.event}"
+            cause = decision.cause.id if decision.cause is not None else ""
+            assert cause in known or self._begins(core, decision.event), (
+                f"no cause before it: {decision.event}"
             )
             self.say(decision.event, decision.cause, decision.id)
             said.append(decision.event)
         return said
+
+    def _begins(self, core: Core, event: Event) -> bool:
+        """Tell whether an event needs no cause: what is seen of the world, or of the log itself."""
+        return core.service == "node_runner" or event.type.startswith(("event.", "log."))
 
     def tell(self, *events: Event) -> list[Event]:
         """Say these and settle."""
