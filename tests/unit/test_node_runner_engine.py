@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from segue.core import Decision
 from segue.events.container import (
     ContainerFailed,
     ContainerStarted,
@@ -299,6 +300,37 @@ def test_a_late_word_of_the_runner_before_is_no_reason_to_give_way() -> None:
     board.say(joined("a", session="s-1"))  # It was on its way when that runner died.
     [again] = core.decide(board.now)
     assert (type(again.event), again.event.session) == (NodeJoined, "s-2")
+
+
+def of_no_use(board: Board, core: NodeRunner) -> list[Any]:
+    """Let a runner decide whose engine is away; give the types of what it owes in the log."""
+    return [type(one.event) for one in core.decide(board.now) if isinstance(one, Decision)]
+
+
+def test_two_runners_under_one_name_do_not_quarrel_about_whether_the_engine_is_of_use() -> None:
+    """Seed 1002977: one had never joined, the other did; they wrote 34,000 events in 105 s."""
+    core = NodeRunner("a", "s-2")
+    board = Board(core)
+    board.say(joined("a", session="s-1"))
+    core.hear(news.Away("cannot reach it"), board.now)
+    assert of_no_use(board, core) == [NodeDegraded]
+    said = board.say(NodeDegraded(node="a", reason="cannot reach it"))
+    assert of_no_use(board, core) == []
+    board.say(NodeRecovered(node="a"), said.as_cause())
+    assert of_no_use(board, core) == [], "the other is at work, and knows better"
+    assert core.wake_at == board.now + 30
+    board.now += 30
+    assert of_no_use(board, core) == [NodeDegraded], "it may have died since"
+
+
+def test_a_late_word_of_the_runner_before_does_not_hide_that_the_engine_is_of_no_use() -> None:
+    core = NodeRunner("a", "s-2")
+    board = Board(core)
+    before = board.say(joined("a", session="s-1"))
+    core.hear(news.Away("cannot reach it"), board.now)
+    board.say(NodeDegraded(node="a", reason="cannot reach it"))
+    board.say(NodeRecovered(node="a"), before.as_cause())
+    assert of_no_use(board, core) == [NodeDegraded]
 
 
 def test_a_runner_follows_its_nodes_part_of_the_log_only() -> None:

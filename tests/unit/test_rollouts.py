@@ -18,6 +18,7 @@ from segue.events.rollout import (
 )
 from segue.events.scale import ScaleRequested
 from segue.spec import (
+    Dependency,
     Mount,
     Placement,
     Port,
@@ -27,6 +28,7 @@ from segue.spec import (
 from segue.testing.shop import APP, accepted
 from segue.testing.versions import (
     CHECK,
+    board,
     finish,
     images,
     rollout,
@@ -138,6 +140,21 @@ def test_a_step_waits_until_all_of_it_are_ready() -> None:
     assert [e.slot for e in said(step(there, 1), ContainerRetired)] == [1, 2]
 
 
+def test_a_step_takes_no_room_before_what_others_have_left_is_told_to_go() -> None:
+    """Seed 910864: a slot had both versions still when the rollout that led it was superseded."""
+    there = shop()
+    there.up(*there.tell(accepted(2, web=spec("w:2"))))
+    step(there)
+    step(there)
+    there.up(*there.tell(accepted(3, web=spec("w:1"))))
+    assert images(there) == ["1 w:2", "1 w:1", "2 w:2", "3 w:1", "4 w:1"]
+    there.say(accepted(4, web=spec("w:3")))
+    events = there.tell(accepted(5, web=spec("w:1")))
+    (retired,), (stepped,) = said(events, ContainerRetired), said(events, RolloutAdvanced)
+    assert (retired.slot, retired.attempt, stepped.slots) == (1, 2, [2])
+    assert events.index(retired) < events.index(stepped)
+
+
 # What the old ones do meanwhile.
 
 
@@ -157,6 +174,41 @@ def test_slots_added_meanwhile_begin_as_the_old_version_and_follow() -> None:
     assert images(there)[-2:] == ["5 w:1", "6 w:1"]
     finish(there)
     assert images(there) == [f"{n} w:2" for n in range(1, 7)]
+
+
+def test_slots_added_meanwhile_wait_only_for_what_their_own_version_depends_on() -> None:
+    """Seed 910160: the newer version waited for a service that never became healthy."""
+    there = shop()
+    needs = {"db": Dependency(condition="healthy")}
+    ill = spec("d:1", replicas=1, health=CHECK)
+    there.up(*there.tell(accepted(2, web=spec("w:2", depends_on=needs), db=ill)))
+    assert rollout(there).held == "what it depends on is not there"
+    there.up(*there.tell(ScaleRequested(app=APP, service="web", replicas=5)))
+    assert images(there) == [f"{n} w:1" for n in range(1, 6)]
+
+
+def test_slots_added_meanwhile_wait_as_their_version_asks_if_the_newer_asks_for_nothing() -> None:
+    there = board()
+    needs = {"db": Dependency(condition="started")}
+    there.deploy(web=spec("w:1", depends_on=needs), db=spec("d:1", replicas=1))
+    way = Strategy(kind="canary", promote="manual")
+    there.up(*there.tell(accepted(2, web=spec("w:2", strategy=way), db=spec("d:1", replicas=1))))
+    there.fail(there.container("db"))
+    events = there.tell(ScaleRequested(app=APP, service="web", replicas=5))
+    assert 5 not in service(there).slots
+    there.up(*events)
+    assert images(there)[-1] == "5 w:1"
+
+
+def test_slots_added_meanwhile_do_not_wait_for_what_there_is_no_more() -> None:
+    there = board()
+    needs = {"db": Dependency(condition="started")}
+    there.deploy(web=spec("w:1", depends_on=needs), db=spec("d:1", replicas=1))
+    way = Strategy(kind="canary", promote="manual")
+    there.up(*there.tell(accepted(2, web=spec("w:2", strategy=way))))
+    step(there)
+    there.up(*there.tell(ScaleRequested(app=APP, service="web", replicas=5)))
+    assert images(there)[-1] == "5 w:1"
 
 
 def test_scaling_down_to_what_was_advanced_ends_it() -> None:

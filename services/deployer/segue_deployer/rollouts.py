@@ -230,10 +230,12 @@ class _Step:
         if reason := self._waits_for_others():
             yield from self._hold(reason)
             return
-        if gate_of(self.app, self.service, self.tallies) is None:
+        if gate_of(self.app, self.service, self.service.spec, self.tallies) is None:
             reason = "what it depends on is not there"
             yield from self._hold(reason) or self._stall(reason)
             return
+        if self.tally.places("leftover"):
+            return  # The step takes their room.
         todo = chain(self.tally.places("first"), self.tally.places("rest"))
         slots = self._chosen((number for _, number in todo), done)
         if slots:

@@ -17,7 +17,8 @@ from segue.events.container import NOWHERE, ContainerRequested, ContainerRetired
 from segue.picture import App, Container, Picture, Service, Slot
 from segue.picture.ending import revivable
 from segue.picture.fold_rollout import config
-from segue.wants import current, ready, version
+from segue.spec import ServiceSpec
+from segue.wants import current, is_new, ready, version
 
 from segue_deployer.restart import restart_at, tried_again_at
 from segue_deployer.settling import RetireReason, unneeded
@@ -33,13 +34,12 @@ def decide(
     tally = tallies[service.name]
     for _, number in reversed(tally.places("unwanted")):
         yield from _leave(picture, app, service, service.slots[number])
-    gate, budget = None, 0
+    gates, budget = _Gates(app, service, tallies), 0
     due = [tally.places("owing")]
-    if tally.places("gated") or tally.places("outdated") or tally.places("turned"):
-        gate = gate_of(app, service, tallies)
-    if gate is not None:
+    if (tally.places("outdated") or tally.places("turned")) and gates.newest is not None:
         budget = spare(tally) if service.rollout is None else room(service, tally)
-        due += [tally.places("gated"), tally.places("turned"), tally.places("outdated")[:budget]]
+        due += [tally.places("turned"), tally.places("outdated")[:budget]]
+    due.append([place for place in tally.places("gated") if gates.of(place[1]) is not None])
     for (pinned, number), _ in itertools.groupby(heapq.merge(*due)):
         slot = service.slots.get(number) or Slot(number=number)
         gone: set[int] = set()
@@ -48,11 +48,11 @@ def decide(
             yield retire(service, unwanted, reason, cause)
         container = slot.container
         if container is None or over(picture, service, container):
-            decision = _next(picture, app, service, slot, pinned, gate)
+            decision = _next(picture, app, service, slot, pinned, gates)
         elif container.retired or container.attempt in gone or current(service, container):
             continue
         else:
-            decision = _replace(picture, app, service, slot, gate, budget)
+            decision = _replace(picture, app, service, slot, gates, budget)
             if decision is not None and isinstance(decision.event, ContainerRetired):
                 budget -= ready(service, container)
         if decision is not None:
@@ -60,14 +60,14 @@ def decide(
 
 
 def _replace(  # noqa: PLR0917 — all six are what the decision is made from, of six types.
-    picture: Picture, app: App, service: Service, slot: Slot, gate: Cause | None, budget: int
+    picture: Picture, app: App, service: Service, slot: Slot, gates: "_Gates", budget: int
 ) -> Decision | None:
     """Replace what is not what its slot is to run: at once if it does not work."""
     container, rollout = slot.container, service.rollout
     assert container is not None, "it is there"
     works = ready(service, container)
     if works and rollout is not None:
-        if gate is None or slot.number not in rollout.advanced:
+        if slot.number not in rollout.advanced or gates.newest is None:
             return None
         if rollout.order == "start-first":
             return _relieve(picture, app, service, slot)
@@ -123,12 +123,13 @@ def _leave(picture: Picture, app: App, service: Service, slot: Slot) -> Iterator
 
 
 def _next(  # noqa: PLR0917 — all six are what the decision is made from, of six types.
-    picture: Picture, app: App, service: Service, slot: Slot, pinned: str, gate: Cause | None
+    picture: Picture, app: App, service: Service, slot: Slot, pinned: str, gates: "_Gates"
 ) -> Decision | None:
     """Decide the next attempt of a slot that has no container."""
     old = slot.container
     at = 0.0
     if old is None or begins_anew(service, old):
+        gate = gates.of(slot.number)
         if gate is None:
             return None
         cause = gate if old is None else _newer(old, app, service)
@@ -208,15 +209,39 @@ def retire(service: Service, container: Container, reason: RetireReason, cause: 
     return Decision(event, cause, key=str(container.attempt))
 
 
-def gate_of(app: App, service: Service, tallies: Mapping[str, Tally]) -> Cause | None:
-    """Give the event that lets the service's containers begin, or None while they must wait."""
+class _Gates:
+    """What lets a service's slots begin: what the version that a slot is to run depends on."""
+
+    def __init__(self, app: App, service: Service, tallies: Mapping[str, Tally]) -> None:
+        self._app, self._service, self._tallies = app, service, tallies
+        self._known: dict[bool, Cause | None] = {}
+
+    @property
+    def newest(self) -> Cause | None:
+        """Give what lets the newest version begin."""
+        return self._of(self._service.spec, new=True)
+
+    def of(self, slot: int) -> Cause | None:
+        """Give what lets a slot begin."""
+        return self._of(version(self._service, slot).spec, new=is_new(self._service, slot))
+
+    def _of(self, spec: ServiceSpec, *, new: bool) -> Cause | None:
+        if new not in self._known:
+            self._known[new] = gate_of(self._app, self._service, spec, self._tallies)
+        return self._known[new]
+
+
+def gate_of(
+    app: App, service: Service, spec: ServiceSpec, tallies: Mapping[str, Tally]
+) -> Cause | None:
+    """Give the event that lets containers of a version begin, or None while they must wait."""
     gate, opened_at = service.cause or app.cause, app.changed_at
-    for name, dependency in service.spec.depends_on.items():
+    for name, dependency in spec.depends_on.items():
         other = app.services.get(name)
         if other is None or not other.wanted:
-            if dependency.required:
+            if dependency.required and spec is service.spec:
                 return None
-            continue
+            continue  # An older version does not wait for what the newer revision has no more.
         if _comes_first(service, other):
             return None
         tally = tallies[name]

@@ -28,6 +28,7 @@ Kind = Literal[
     "rest",  # Its slot is still to be advanced.
     "advancing",  # Its slot was advanced and is not yet as it is to be.
     "relief",  # The new version works, and the old one that it relieves does so still.
+    "leftover",  # Not advanced, and has both versions from a rollout before; one goes in this look.
     "blocking",  # It is not yet as the revision wants it …
     "used_up",  # … and its restarts are used up …
     "looping",  # … or it fails again and again.
@@ -159,6 +160,9 @@ def _rolls(picture: Picture, service: Service, slot: Slot) -> Iterator[Kind]:
     if container is not None and not works(picture, service, container):
         container = None
     if slot.number not in rollout.advanced:
+        newest = container is not None and container.digest == service.digest
+        if newest and relieved(picture, service, slot) and any(unneeded(picture, service, slot)):
+            yield "leftover"
         if rollout.old.digest == service.digest:
             yield from _goes_back(service, slot, container)
         elif container is None or not current(service, container) or _drained(picture, container):

@@ -23,10 +23,8 @@ from segue.envelope import Record
 from segue.events import REGISTRY, Event, container, deploy, gateway, image, leader, subjects
 from segue.events.node import (
     Held,
-    NodeDegraded,
     NodeJoined,
     NodeLost,
-    NodeRecovered,
 )
 from segue.log import Fence
 from segue.picture import UP, Container, Node
@@ -51,6 +49,7 @@ from segue_node_runner.inventory import Found
 from segue_node_runner.labels import Identity
 from segue_node_runner.pulls import Pulls
 from segue_node_runner.strict import Strict
+from segue_node_runner.usefulness import Usefulness
 from segue_node_runner.yard import Yard
 
 LEASE_WITHIN_S = 20.0  # So long a strict order waits for one: an old one may have to end first.
@@ -99,6 +98,7 @@ class NodeRunner(Core):
         self.draining = Draining(self.picture, node)
         self.health = Health(self.picture, node)
         self.pulls = Pulls(self.picture, node, session)
+        self.usefulness = Usefulness(self.picture, node, session)
         self._has_joined = False
         self._before: set[str] = set()  # Sessions of the runners before this one.
         self._usurper = ""
@@ -116,6 +116,7 @@ class NodeRunner(Core):
         me = self.picture.nodes.get(self.node)
         if me is not None and not self._has_joined:
             self._before.add(me.facts.session)
+        self.usefulness.fold(record)
         super().fold(record)
         self.pulls.said(record.id)
         event = record.event
@@ -153,7 +154,8 @@ class NodeRunner(Core):
             number = self.yard.list_begins()
             owed.append(List(cluster=self.picture.state.cluster, number=number))
         owed += self._said(now)
-        self.wake_at = self.draining.wake_at(self.yard.wake_at(now))
+        wake_at = self.draining.wake_at(self.yard.wake_at(now))
+        self.wake_at = self.usefulness.wake_at(wake_at, now)
         return owed
 
     def _said(self, now: float) -> Iterator[Owed]:
@@ -161,9 +163,7 @@ class NodeRunner(Core):
         is_in = me is not None and me.phase not in ("lost", "left")
         words = self.yard.condition.words if self.yard.condition.state != "well" else ""
         if words:
-            if me is None or not me.degraded:  # Whichever runner it joined with.
-                degraded = NodeDegraded(node=self.node, reason=words)
-                yield Decision(degraded, me.cause if me else None, key="" if me else self.session)
+            yield from self.usefulness.lost(words, now)
             return
         if me is None or not is_in or me.facts.session != self.session:
             if self.yard.listed and self.yard.facts is not None:
@@ -188,10 +188,7 @@ class NodeRunner(Core):
 
     def _of_itself(self, me: Node) -> Iterator[Decision]:
         """Say that the engine is full, or well again, and which lease is held now."""
-        full = self.yard.condition.full
-        if me.degraded != full:
-            degraded = NodeDegraded(node=self.node, reason=full)
-            yield Decision(degraded if full else NodeRecovered(node=self.node), me.cause)
+        yield from self.usefulness.filled(me, self.yard.condition.full)
         lease = self.strict.guard.lease
         if me.facts.lease != lease and self.yard.facts is not None:
             joining = self._joining(self.yard.facts)

@@ -46,12 +46,12 @@ class Host:
         self._holder: Holder | None = None
         self._guard = news.Guard()
         self._guarded: tuple[int, str, tuple[str, ...]] = (0, "", ())  # What it was made of.
-        self.before: Callable[[Host, Any], None] = lambda _, __: None
+        self.before: Callable[[Host, Process, Any], None] = lambda _, __, ___: None
         self.engine = SimulatedEngine(sim.at, sim.random, manner, lambda: EPOCH_S + sim.now)
         self._sessions = 0
         self.memory: dict[str, int] = {}  # Cluster: how far its log had been read.
-        self._replaced: dict[str, None] = {}  # Runners that another has taken the place of …
-        self._not_asked: dict[Identity, None] = {}  # … and what they began to start all the same.
+        self._replaced: dict[str, None] = {}  # Runners that another has taken the place of.
+        self._starts: dict[Identity, list[str]] = {}  # Who waits for an engine's answer, in order.
         self.runner = self._new_runner(decoded)
         self.engine.hear, self.engine.admit = self._hear, self._admit
         self.sim.at(sim.between(0, LOOK_S), self._look)
@@ -102,9 +102,9 @@ class Host:
             else:
                 process.kill()
             return
-        if process.name in self._replaced and isinstance(effect, Start):
-            self._not_asked[effect.identity] = None
-        self.before(self, effect)
+        if isinstance(effect, Start):
+            self._starts.setdefault(effect.identity, []).append(process.name)
+        self.before(self, process, effect)
         if isinstance(effect, Mark) and self._holder is not None:
             if effect.strict:
                 self._holder.keep(effect.engine_id)
@@ -118,8 +118,11 @@ class Host:
         foreign = found is not None and found.cluster != self.bus.log.cluster
         if foreign and isinstance(said, news.Died | news.HealthChanged):
             return
-        if isinstance(said, news.StartFailed) and said.identity in self._not_asked:
-            return  # It was the other's to hear.
+        if isinstance(said, news.StartFailed | news.StartDone):
+            waits = self._starts.get(said.identity)
+            asker = waits.pop(0) if waits else ""
+            if asker in self._replaced and isinstance(said, news.StartFailed):
+                return  # It is the other's to hear.
         if isinstance(said, news.Died) and self._holder is not None:
             fenced = self._holder.killed(said.engine_id, self.runner.clock)
             said = msgspec.structs.replace(said, fenced=fenced)

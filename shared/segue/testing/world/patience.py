@@ -1,7 +1,8 @@
 """What must happen soon: looked at each second, a violation once it has been owed for too long.
 
-Only time in which it could have been done counts: with an engine that answers and a runner that
-is at work and has read the log, or, for the control plane, once the faults are over.
+Only time in which it could have been done counts: with an engine that answers, a runner that is at
+work and has read the log, and a bus that takes its word; or, for the control plane, once the faults
+are over.
 """
 
 from collections.abc import Callable, Iterator
@@ -60,6 +61,7 @@ def outdated(host: Host) -> Iterator[tuple[str, str]]:
     """Give what a host runs though its runner knows a newer one of the slot there."""
     runner, engine = host.runner, host.engine
     at_work = runner.alive and not runner.frozen and runner.machine.caught_up
+    at_work = at_work and host.bus.reaches(host.name) and not host.bus.electing
     me = runner.core.picture.nodes.get(host.name)
     if not at_work or engine.frozen or engine.away or me is None or me.phase == "lost":
         return

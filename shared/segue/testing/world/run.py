@@ -4,9 +4,9 @@ A violation raises `ViolationError`, which tells the seed, the law and what led 
 """
 
 from collections import Counter
-from typing import Any
 
 import msgspec
+from segue_node_runner.core import NodeRunner
 from segue_node_runner.effects import Start, Stop
 from segue_node_runner.inventory import Found
 from segue_node_runner.labels import Identity
@@ -19,8 +19,7 @@ from segue.events.rollout import RolloutStarted
 from segue.events.scale import ScaleAccepted
 from segue.picture import Picture
 from segue.shell.commands import Append
-from segue.spec import Resources
-from segue.testing.world import releases, rollouts
+from segue.testing.world import agreement, releases, rollouts
 from segue.testing.world.bus import EPOCH_S
 from segue.testing.world.faults import Faults
 from segue.testing.world.hosts import LOOK_S, Cluster, Host
@@ -30,6 +29,7 @@ from segue.testing.world.invariants import (
     a_leader_has_folded_its_election,
     a_move_leaves_enough_up,
     an_older_attempt_is_never_started,
+    no_clock_runs_ahead,
     nothing_is_stopped_without_an_order,
 )
 from segue.testing.world.patience import Patience
@@ -198,32 +198,42 @@ class World:
             self.sim.mark("bus.returned")
 
     def _check_write(self, process: Process, command: Append) -> None:
+        now = process.machine.log_time(process.clock)  # As it takes the log's time to be.
         for law in (
+            no_clock_runs_ahead,
             a_leader_has_folded_its_election,
             a_move_leaves_enough_up,
             *rollouts.DECIDING,
         ):
-            problem = law(process, command, EPOCH_S + self.sim.now)
+            problem = law(process, command, now)
             if problem:
                 raise ViolationError(self.checker.story(law.__name__, problem))
 
-    def _check_effect(self, host: Host, effect: object) -> None:
+    def _check_effect(self, host: Host, process: Process, effect: object) -> None:
         problem = ""
         stored = self.cluster.bus.log.stored
-        if host.runner.machine.read_to > (stored[-1].sequence if stored else 0):
+        if process.machine.read_to > (stored[-1].sequence if stored else 0):
             return  # It obeys the log that was, until it hears that there is another.
         if isinstance(effect, Stop):
             problem = nothing_is_stopped_without_an_order(self.checker, host.name, effect)
         elif isinstance(effect, Start):
-            problem = an_older_attempt_is_never_started(self._known_on(host), effect)
+            problem = an_older_attempt_is_never_started(self._known_on(host, process), effect)
             if effect.lease:
                 self._strict[effect.identity] = None
         if problem:
             raise ViolationError(self.checker.story(type(effect).__name__, problem))
 
-    def _known_on(self, host: Host) -> list[Identity]:
-        """Give what a host has of the log's cluster; of a replaced log, what it put there."""
+    def _known_on(self, host: Host, process: Process) -> list[Identity]:
+        """Give what a runner can know of on its host; of a replaced log, what that put there.
+
+        One that stood still while another took its place knows less; the engine refuses a name
+        that is taken.
+        """
         ours = host.ours()
+        if process is not host.runner:
+            core = process.core
+            assert isinstance(core, NodeRunner), "it acts"
+            return [one for one in ours if one in core.yard.there]
         if not self.cluster.bus.stores:
             return ours
         there = self.checker.picture.on_node.get(host.name, {})
@@ -288,28 +298,13 @@ class World:
 
     def everyone_sees_the_same(self, picture: Picture) -> str:
         """I6: every process's picture is the fold of the log."""
-        wanted = _comparable(picture)
-        for process in self.cluster.control:
-            seen = _comparable(process.core.picture)
-            if seen != wanted:
-                parts = [part for part in wanted if seen.get(part) != wanted[part]]
-                return f"{process.name} differs in {parts}"
-        return ""
+        return agreement.everyone_sees_the_same(self.cluster, self.checker.records, picture)
 
     def a_snapshot_and_the_tail_are_the_log(self, picture: Picture) -> str:
         """I6: fold(snapshot + tail) = fold(log), indexes too."""
-        other = Picture()
-        if self._snapshot:
-            other.restore(self._snapshot)
-        for record in self.checker.records:
-            other.fold(record)
-        for name in ("on_node", "used", "pending"):
-            mine, theirs = _filled(getattr(other, name)), _filled(getattr(picture, name))
-            if mine != theirs:
-                return f"{name} differs: {mine} is not {theirs}"
-        if sorted(other.draining) != sorted(picture.draining):
-            return f"draining differs: {sorted(other.draining)} is not {sorted(picture.draining)}"
-        return "" if _comparable(other) == _comparable(picture) else "the states differ"
+        return agreement.a_snapshot_and_the_tail_are_the_log(
+            self._snapshot, self.checker.records, picture
+        )
 
     def the_log_does_not_storm(self, _: Picture) -> str:
         """I14: the number of events is bounded by what was asked for and what broke.
@@ -386,14 +381,3 @@ class World:
                     if problem:
                         return f"{app.name}/{service.name}.{number} {problem}"
         return f"{sorted(running)} run and nobody wants them" if running else ""
-
-
-def _filled(index: dict[Any, Any]) -> dict[Any, Any]:
-    return {key: value for key, value in index.items() if value and value != Resources()}
-
-
-def _comparable(picture: Picture) -> dict[str, Any]:
-    state: dict[str, Any] = msgspec.to_builtins(picture.state)
-    for part in ("sequence", "cluster", "mark", "time", "unreadable"):
-        state.pop(part, None)  # Who follows a part of the log, or none yet, has others.
-    return state

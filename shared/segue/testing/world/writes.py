@@ -11,7 +11,7 @@ from segue.log import Fence, Message, Outcome
 if TYPE_CHECKING:
     from segue.testing.world.bus import Client, SimBus
 
-WRITE_TIMEOUT_S = 5.0
+WRITE_TIMEOUT_S = 1.0  # As the pump has it.
 
 
 class Write:
