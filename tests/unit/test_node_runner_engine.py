@@ -289,6 +289,14 @@ def test_of_two_runners_under_one_name_the_older_gives_way() -> None:
     assert owed == [GiveWay(session="s-2")]
 
 
+def test_the_older_gives_way_also_when_its_own_word_was_on_its_way_as_the_newer_joined() -> None:
+    """Seed 920127: it stood still, joined again, and took what the newer ran for vanished."""
+    host = Host()
+    host.say(joined("a", session="s-2"))
+    host.say(joined("a", session="s-a"))
+    assert host.core.decide(host.now) == [GiveWay(session="s-2")]
+
+
 def test_a_late_word_of_the_runner_before_is_no_reason_to_give_way() -> None:
     core = NodeRunner("a", "s-2")
     board = Board(core)

@@ -122,7 +122,7 @@ class NodeRunner(Core):
         event = record.event
         if isinstance(event, NodeJoined) and event.node == self.node:
             if event.session == self.session:
-                self._has_joined, self._usurper = True, ""
+                self._has_joined = True
             elif self._has_joined and event.session not in self._before:
                 self._usurper = event.session  # Not a late word of a runner that is dead by now.
         elif isinstance(event, deploy.RemovalCompleted):
