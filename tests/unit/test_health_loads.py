@@ -9,7 +9,14 @@ from segue.events import Event
 from segue.events.container import ContainerHealthy, ContainerUnhealthy
 from segue.events.load import LoadEvent, LoadHigh, LoadLow, LoadNormal
 from segue.events.scale import ScaleAccepted
-from segue.samples import ContainerSample, NodeSample, ServiceSample, service_sample
+from segue.samples import (
+    ContainerSample,
+    GatewaySample,
+    NodeSample,
+    ServiceSample,
+    ServiceTraffic,
+    service_sample,
+)
 from segue.spec import Autoscale, Probe, Resources, ServiceSpec
 from segue.testing.shop import Shop, accepted
 from segue_health_monitor.core import HealthMonitor
@@ -88,6 +95,17 @@ class Ward(Shop):
             self.now += 2.0
             self.hear(ServiceSample("shop", "web", "lag", value, **more))
             said += self.settle()
+        return said
+
+    def lead(self, seconds: float, *traffic: dict[str, Any], service: str = "web") -> list[Event]:
+        """Let so much time pass in which each gateway leads that to the service; {}: nothing."""
+        said: list[Event] = []
+        for _ in range(int(seconds / 2)):
+            self.now += 2.0
+            for number, one in enumerate(traffic):
+                of = ServiceTraffic("shop", service, **one)
+                self.hear(GatewaySample(f"gate-{number}", [of]))
+            said += self.beat()
         return said
 
     def hear(self, sample: Any) -> None:
@@ -272,3 +290,42 @@ def test_the_subject_says_what_the_body_leaves_out() -> None:
     said = service_sample("sample.service.shop.worker.lag", b'{"value": 250}')
     assert said == ServiceSample("shop", "worker", "lag", 250.0)
     assert said.subject == "sample.service.shop.worker.lag"
+
+
+def test_what_gateways_lead_adds_up_and_is_told_as_the_mean_per_replica() -> None:
+    ward = Ward(2, rps=50.0)
+    assert words(ward.lead(12, {"rps": 130.0}, {"rps": 30.0})) == [("high", 80.0, 2)]
+    assert words(ward.lead(30, {"rps": 20.0}, {}))[-1] == ("low", 10.0, 2)
+
+
+def test_what_is_in_flight_and_what_fails_is_told_in_the_same_way() -> None:
+    ward = Ward(2, inflight=10.0, errors=5.0)
+    said = ward.lead(12, {"inflight": 50, "errors": 8.0}, {"inflight": 14, "errors": 2.0})
+    assert sorted(words(said)) == [("high", 32.0, 2), ("normal", 5.0, 2)]
+
+
+def test_a_latency_is_the_mean_over_gateways_by_how_many_requests_each_timed() -> None:
+    ward = Ward(2, latency=0.1)
+    slow, quick = {"latency_s": 0.4, "timed": 30}, {"latency_s": 0.1, "timed": 90}
+    assert words(ward.lead(12, slow, quick)) == [("high", 0.175, 2)]
+
+
+def test_a_latency_holds_until_nobody_has_asked_for_half_a_minute() -> None:
+    ward = Ward(1, latency=0.1)
+    ward.lead(2, {"latency_s": 0.4, "timed": 30})
+    assert not ward.lead(20, {})
+    assert words(ward.lead(90, {})) == [("normal", 0.1, 0)]
+
+
+def test_a_gateway_that_is_heard_no_more_counts_no_more() -> None:
+    ward = Ward(1, rps=50.0)
+    assert words(ward.lead(12, {"rps": 60.0}, {"rps": 60.0})) == [("high", 120.0, 1)]
+    assert words(ward.lead(30, {"rps": 50.0}))[-1][0] == "normal"
+
+
+def test_what_gateways_say_of_others_or_of_metrics_without_a_target_is_nobodys() -> None:
+    ward = Ward(1, rps=50.0)
+    assert not words(ward.lead(12, {"rps": 90.0}, service="stranger"))
+    assert [one.metric for one in ward.all(LoadHigh)] == []
+    ward.lead(12, {"rps": 90.0, "inflight": 90, "latency_s": 9.0, "timed": 9})
+    assert [one.metric for one in ward.all(LoadHigh)] == ["rps"]

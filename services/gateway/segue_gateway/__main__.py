@@ -26,7 +26,7 @@ from segue.shell.errors import UnableError
 from segue.shell.patience import patiently
 from segue.shell.pump import Pump
 
-from segue_gateway import flags, installed, limits, says
+from segue_gateway import flags, installed, limits, sampler, says
 from segue_gateway.addresses import Addresses
 from segue_gateway.certificates import Certificates
 from segue_gateway.core import Gateway
@@ -126,6 +126,7 @@ class Host:
             async with anyio.create_task_group() as tasks:
                 await tasks.start(bus.serve, _ping(arguments.node), answer)
                 await tasks.start(bus.serve, asks.gateway_subject(arguments.node, "facts"), tell)
+                tasks.start_soon(sampler.run, bus, arguments.node, hands.proxy)
                 await pump.run()
         finally:
             if not arguments.keep:

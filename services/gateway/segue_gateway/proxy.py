@@ -20,11 +20,16 @@ import anyio
 import msgspec
 import structlog
 
-from segue_gateway import runtime
+from segue_gateway import runtime, traffic
 from segue_gateway.certificates import Certificates
 from segue_gateway.commands import CommandError, run
 from segue_gateway.render import NODES, Setting, Text, backend_name, render
-from segue_gateway.runtime import SESSIONS_OF_SERVERS, Processes, RuntimeAwayError
+from segue_gateway.runtime import (
+    COUNTS_OF_BACKENDS,
+    SESSIONS_OF_SERVERS,
+    Processes,
+    RuntimeAwayError,
+)
 from segue_gateway.table import Table
 from segue_gateway.tell import Pair, Refused, followed, forgotten
 
@@ -92,17 +97,35 @@ class Proxy:
         }
         if not wanted:
             return {}
-        said = await runtime.ask_worker(self._worker_socket, [SESSIONS_OF_SERVERS])
-        for pid in (await runtime.processes(self._master_socket)).old:
-            with contextlib.suppress(RuntimeAwayError):  # It may be gone by now.
-                line = f"@!{pid} {SESSIONS_OF_SERVERS}"
-                said.append(await runtime.ask_master(self._master_socket, line))
+        said = (await self._ask_workers(SESSIONS_OF_SERVERS)).values()
         counts = dict.fromkeys(wanted.values(), 0)
         for one in said:
             for key, used in runtime.read_sessions(one).items():
                 if key in wanted:
                     counts[wanted[key]] += used
         return counts
+
+    async def traffic(self) -> tuple[list[tuple[str, str, list[str]]], dict[int, traffic.Worker]]:
+        """Give each service's backends, and what each worker counts of them.
+
+        Raises RuntimeAwayError.
+        """
+        services = [
+            (route.app, route.service, [backend_name(route, port.number) for port in route.ports])
+            for route in (self._table.routes if self._table else [])
+        ]
+        said = await self._ask_workers(COUNTS_OF_BACKENDS)
+        return services, {pid: traffic.read(one) for pid, one in said.items()}
+
+    async def _ask_workers(self, line: str) -> dict[int, str]:
+        """Ask every worker; old ones may be gone by then. Raises RuntimeAwayError."""
+        there = await runtime.processes(self._master_socket)
+        [current] = await runtime.ask_worker(self._worker_socket, [line])
+        said = {there.worker: current}
+        for pid in there.old:
+            with contextlib.suppress(RuntimeAwayError):
+                said[pid] = await runtime.ask_master(self._master_socket, f"@!{pid} {line}")
+        return said
 
     async def unreached(self) -> dict[str, str]:
         """Tell which nodes' gateways do not answer, and how. Raises RuntimeAwayError."""

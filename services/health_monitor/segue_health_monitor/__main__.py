@@ -9,7 +9,14 @@ import anyio
 import msgspec
 from segue.beats import NODE_BEATS, NodeBeat
 from segue.bus import Bus
-from segue.samples import CONTAINER_SAMPLES, SERVICE_SAMPLES, NodeSample, service_sample
+from segue.samples import (
+    CONTAINER_SAMPLES,
+    GATEWAY_SAMPLES,
+    SERVICE_SAMPLES,
+    GatewaySample,
+    NodeSample,
+    service_sample,
+)
 from segue.shell import command
 from segue.shell.pump import Pump
 
@@ -46,9 +53,9 @@ async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
             with anyio.move_on_after(due_s):
                 await changed.wait()
 
-    async def hear_nodes() -> None:
-        decode = msgspec.json.Decoder(NodeSample).decode
-        async for _, data in bus.listen(CONTAINER_SAMPLES):
+    async def hear_all(subjects: str, kind: type[NodeSample | GatewaySample]) -> None:
+        decode = msgspec.json.Decoder(kind).decode
+        async for _, data in bus.listen(subjects):
             with suppress(msgspec.MsgspecError):  # Nobody may need any one sample.
                 pump.hear(decode(data))
 
@@ -58,7 +65,8 @@ async def serve(bus: Bus, arguments: argparse.Namespace) -> None:
                 pump.hear(service_sample(subject, data))
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(hear_nodes)
+        tasks.start_soon(hear_all, CONTAINER_SAMPLES, NodeSample)
+        tasks.start_soon(hear_all, GATEWAY_SAMPLES, GatewaySample)
         tasks.start_soon(hear_services)
         tasks.start_soon(hear_leases)
         tasks.start_soon(tell_leases)

@@ -10,7 +10,7 @@ from typing import Any
 
 from segue.beats import NodeBeat
 from segue.core import BusReturned, Core, Decision
-from segue.samples import NodeSample, ServiceSample
+from segue.samples import GatewaySample, NodeSample, ServiceSample
 
 from segue_health_monitor import leases, room, services
 from segue_health_monitor.leases import LeasesHeard
@@ -37,7 +37,7 @@ class HealthMonitor(Core):
         """Note a beat, a sample, whose leases hold, the log's room, or that nobody was heard."""
         if isinstance(news, NodeBeat):
             self._nodes.heard(news, now)
-        elif isinstance(news, NodeSample | ServiceSample):
+        elif isinstance(news, NodeSample | ServiceSample | GatewaySample):
             self._loads.hear(news, now)
         elif isinstance(news, LeasesHeard):
             self._leases = news

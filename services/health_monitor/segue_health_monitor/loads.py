@@ -15,7 +15,7 @@ from segue.core import Decision
 from segue.events.load import LoadEvent, LoadHigh, LoadLow, LoadNormal
 from segue.picture import UP, App, Container, Picture, Service, Slot
 from segue.picture.scaling import Load, Scaling
-from segue.samples import NodeSample, ServiceSample
+from segue.samples import GatewaySample, NodeSample, ServiceSample, as_service_samples
 from segue.spec import Autoscale
 from segue.wants import ready, wanted_slots
 
@@ -49,10 +49,19 @@ class LoadJudge:
         self._look_at = 0.0
         self.wake_at = math.inf
 
-    def hear(self, sample: NodeSample | ServiceSample, now: float) -> None:
+    def hear(self, sample: NodeSample | ServiceSample | GatewaySample, now: float) -> None:
         """Take a sample; what is said of it is decided once a second."""
         self._heard = True
-        self._windows.hear(sample, now)
+        if not isinstance(sample, GatewaySample):
+            self._windows.hear(sample, now)
+            return
+        for of in sample.services:
+            service = self._picture.service(of.app, of.service)
+            if service is None or service.spec.autoscale is None:
+                continue
+            for one in as_service_samples(sample, of):
+                if one.metric in service.spec.autoscale.target:
+                    self._windows.hear(one, now)
 
     def blinded(self, now: float) -> None:
         """Know that until now nothing could be heard."""

@@ -18,13 +18,15 @@ import anyio
 class Server:
     """Answers each HTTP request with its name; echoes what follows the line `echo`.
 
-    `/slow` takes 0.5 s. `/drop` reads the request and closes without a word, the first time.
+    `/slow` takes 0.5 s, and all else `pause_s`; `status` is its answer's.
+    `/drop` reads the request and closes without a word, the first time.
     `/headers` answers with the headers that it was sent.
     """
 
     def __init__(self, name: str, address: str, port: int) -> None:
         self.name, self.address, self.port = name, address, port
         self.asked: Counter[str] = Counter()
+        self.pause_s, self.status = 0.0, 200
         self._server: asyncio.Server | None = None
         self._lines: set[asyncio.StreamWriter] = set()
 
@@ -81,10 +83,11 @@ class Server:
         self.asked[f"{method} {path}"] += 1
         if path == "/drop" and self.asked[f"{method} {path}"] == 1:
             return False
-        if path == "/slow":
-            await asyncio.sleep(0.5)
+        if (pause_s := 0.5 if path == "/slow" else self.pause_s) > 0:
+            await asyncio.sleep(pause_s)
         body = repr(headers).encode() if path == "/headers" else self.name.encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        head = f"HTTP/1.1 {self.status} Word\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
         await writer.drain()
         return headers.get("connection", "").lower() != "close"
 

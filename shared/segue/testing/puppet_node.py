@@ -6,7 +6,7 @@ to stop. What it is told of a service by name it says instead. It adopts nothing
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -18,6 +18,7 @@ from segue.bus import Bus
 from segue.envelope import ERRORS, Record, decode, encode
 from segue.events import Event
 from segue.events.container import (
+    Address,
     ContainerAssigned,
     ContainerEvent,
     ContainerFailed,
@@ -32,7 +33,10 @@ from segue.picture import Picture
 
 
 class PuppetNode:
-    """`fails`: services whose containers exit with 1; `stuck`: services that never start."""
+    """`fails`: services whose containers exit with 1; `stuck`: services that never start.
+
+    `places`: by slot, where a gateway finds what is in it; the test has somebody listen there.
+    """
 
     def __init__(
         self,
@@ -43,8 +47,9 @@ class PuppetNode:
         memory_bytes: int = 8 << 30,
         fails: Sequence[str] = (),
         stuck: Sequence[str] = (),
+        places: Mapping[int, str] | None = None,
     ) -> None:
-        self.bus, self.name = bus, name
+        self.bus, self.name, self.places = bus, name, places or {}
         self.fails, self.stuck = set(fails), set(stuck)
         self.session = uuid.uuid4().hex
         self.facts = NodeJoined(
@@ -98,7 +103,10 @@ class PuppetNode:
         if event.service in self.fails:  # Before anyone could say that it had started.
             logs = ["trying", "cannot open the database"]
             return [ContainerFailed(**which, reason="exited", exit_code=1, logs=logs)]
-        facts: list[Event] = [ContainerStarted(**which, engine_id="0" * 12, took_s=0.001)]
+        place = self.places.get(event.slot)
+        at = [Address(network="shop_default", address=place, prefix=8)] if place else []
+        started = ContainerStarted(**which, engine_id="0" * 12, took_s=0.001, addresses=at)
+        facts: list[Event] = [started]
         app = self._picture.apps[event.app]
         spec = app.specs[event.revision].services[event.service]
         if spec.is_job:

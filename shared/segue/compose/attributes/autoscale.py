@@ -143,7 +143,8 @@ AUTOSCALE: tuple[Row, ...] = (
         ".target",
         targets,
         "autoscale.target",
-        "the mean per replica; the metric that wants most counts; `rps`, `inflight`, or any name",
+        "the mean per replica; the metric that wants most counts; gateways measure `rps`, "
+        "`inflight` and `errors`; others have any name",
     ),
     _row(
         ".target.cpu",
@@ -157,7 +158,12 @@ AUTOSCALE: tuple[Row, ...] = (
         "autoscale.target",
         "of the memory that is reserved, else of its limit",
     ),
-    _row(".target.latency", some_time, "autoscale.target", "of a request, on average"),
+    _row(
+        ".target.latency",
+        some_time,
+        "autoscale.target",
+        "from a request to the beginning of its answer, on average",
+    ),
     _row(
         ".tolerance", percent, "autoscale.tolerance", "so far from the target nothing is done; 10%"
     ),
