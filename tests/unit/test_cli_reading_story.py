@@ -85,6 +85,7 @@ def test_an_assignment_tells_the_score_the_runners_up_and_the_refused() -> None:
                 refused=[
                     Refusal("constraint node.labels.disk == ssd does not hold", 7, ["c", "d"])
                 ],
+                looked_at=15,
             )
         )
     )
@@ -92,6 +93,7 @@ def test_an_assignment_tells_the_score_the_runners_up_and_the_refused() -> None:
     assert told.details == [
         "spread 40, balance 27.5, reliable 20",
         "runners-up: node-b 71 (spread 20)",
+        "compared 15 of the cluster's nodes",
         "refused: 7 x constraint node.labels.disk == ssd does not hold (c, d and 5 more)",
     ]
 

@@ -176,6 +176,8 @@ def _assigned(record: Record) -> Words:
     if given.runners_up:
         others = [f"{c.node} {c.score:g} ({score(c.parts)})" for c in given.runners_up]
         details.append("runners-up: " + "; ".join(others))
+    if given.looked_at:
+        details.append(f"compared {given.looked_at} of the cluster's nodes")
     return f"chose {given.node}, score {given.score:g}", details + _refused(given.refused)
 
 

@@ -37,6 +37,7 @@ from segue_scheduler.rebalance import (
     opportunity,
     plan,
 )
+from segue_scheduler.sampling import EXACT_TO, Sampler
 from segue_scheduler.scores import Scale
 
 RUNNERS_UP = 3
@@ -68,13 +69,15 @@ class Scheduler(Core):
 
     service = "scheduler"
 
-    def __init__(self) -> None:
+    def __init__(self, exact_to: int = EXACT_TO) -> None:
         super().__init__()
+        self._exact_to = exact_to
         self._stale = True  # Something changed that may let a waiting container be placed.
         self._news = True  # Something changed at all: another plan may come of it.
         self._fit: Opportunity | None = None  # Until another node's news.
         self._looks = 0  # In one decision.
         self._marks = Marks()
+        self._sampler = Sampler(self.picture, self._marks, exact_to)
         self._choices: dict[Kind, Choice] = {}  # By what equals have in common, least used first.
         self._held: dict[Slot, Held] = {}  # What no node took.
 
@@ -85,8 +88,10 @@ class Scheduler(Core):
         self._news = True
         if isinstance(record.event, NodeEvent):
             self._fit = None
+            self._sampler.forget()
         if isinstance(record.event, _ANOTHER_SPEC):
             self._marks, self._choices, self._held = Marks(), {}, {}
+            self._sampler = Sampler(self.picture, self._marks, self._exact_to)
 
     def decide(self, now: float) -> list[Decision]:
         """Place what waits; once nothing can be placed, look whether something is to be moved."""
@@ -173,14 +178,19 @@ class Scheduler(Core):
         if spec.strict and not all(map(self.picture.is_gone, slot.leaving.values())):
             return None  # Its own assignment crossed a retirement: that one may run yet.
         ask = asked(self.picture, container, spec, slot)
-        choice = self._choice(ask)
-        refused = choice.refused
-        if not choice.scale.fits:
-            decision = self._unplaceable(container, refused)
-            if decision is None and not ask.data:
-                self._held[container.key[:3]] = Held(ask, choice, refused)
-            return decision
-        best, *runners_up = choice.scale.best(1 + RUNNERS_UP, now)
+        sample, looked_at = self._sampler.take(ask, now), 0
+        if sample is not None:
+            self._looks += sample.looks
+            (best, *runners_up), refused, looked_at = sample
+        else:
+            choice = self._choice(ask)
+            refused = choice.refused
+            if not choice.scale.fits:
+                decision = self._unplaceable(container, refused)
+                if decision is None and not ask.data:
+                    self._held[container.key[:3]] = Held(ask, choice, refused)
+                return decision
+            best, *runners_up = choice.scale.best(1 + RUNNERS_UP, now)
         container.node = best.node
         self.picture.occupy(container)
         self.picture.touch(container.app, container.service, container.slot)
@@ -200,6 +210,7 @@ class Scheduler(Core):
             parts=best.parts,
             runners_up=runners_up,
             refused=refused,
+            looked_at=looked_at,
         )
         # An assignment whose fate is unknown is never made a second time, to whichever node.
         return Decision(event, container.cause, unique=f"{container.name}@{container.attempt}")

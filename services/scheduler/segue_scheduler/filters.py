@@ -13,6 +13,7 @@ from segue.spec import Resources, ServiceSpec
 
 Kind = tuple[object, ...]
 Ports = frozenset[tuple[int, str]]
+Check = Callable[[Picture, "Ask", Node], str]
 _NOTHING = Resources()
 
 
@@ -24,6 +25,7 @@ class Ask(msgspec.Struct):
     slot: Slot
     ports: Ports  # Of the node, that it wants.
     data: dict[str, str]  # Node: a volume of its on which another service of the app has data.
+    checks: "tuple[Check, ...]" = ()  # The filters that can say no to it.
 
     @property
     def kind(self) -> Kind:
@@ -47,7 +49,9 @@ def leaves(container: Container, slot: Slot) -> Container | None:
 
 def asked(picture: Picture, container: Container, spec: ServiceSpec, slot: Slot) -> Ask:
     """Gather what the filters need to know."""
-    return Ask(container, spec, slot, host_ports(spec), _shared(picture, container, spec))
+    ask = Ask(container, spec, slot, host_ports(spec), _shared(picture, container, spec))
+    ask.checks = tuple(check for concerns, check in FILTERS if concerns(ask))
+    return ask
 
 
 def _shared(picture: Picture, container: Container, spec: ServiceSpec) -> dict[str, str]:
@@ -123,7 +127,7 @@ def _allowed(_: Picture, ask: Ask, node: Node) -> str:
 
 
 def _refused(picture: Picture, ask: Ask, node: Node) -> str:
-    why = picture.refusal(ask.container, node)
+    why = picture.refusal(ask.container, node) if node.refusals else ""
     return f"it cannot run there: {why}" if why else ""
 
 
@@ -170,24 +174,32 @@ def of_service(picture: Picture, container: Container, node: Node) -> int:
     )
 
 
-FILTERS: tuple[Callable[[Picture, Ask, Node], str], ...] = (
-    _fit_for_work,
-    _pinned,
-    _moved,
-    _fenced,
-    _home,
-    _allowed,
-    _refused,
-    _resources,
-    _ports,
-    _per_node,
+def _always(_: Ask) -> bool:
+    return True
+
+
+# In this order; each with whom it concerns.
+FILTERS: tuple[tuple[Callable[[Ask], object], Check], ...] = (
+    (_always, _fit_for_work),
+    (lambda ask: ask.container.pinned, _pinned),
+    (lambda ask: ask.slot.leaving or ask.container.target, _moved),
+    (lambda ask: ask.spec.strict, _fenced),
+    (lambda ask: ask.spec.mounts, _home),
+    (lambda ask: ask.spec.placement.constraints or ask.spec.placement.platform, _allowed),
+    (_always, _refused),
+    (_always, _resources),
+    (lambda ask: ask.ports, _ports),
+    (lambda ask: ask.spec.placement.max_per_node, _per_node),
 )
 
 
 def refusal(picture: Picture, ask: Ask, node: Node) -> str:
     """Give the first reason why the node cannot take the container, or the empty string."""
-    for check in FILTERS:
+    for check in ask.checks:
         reason = check(picture, ask, node)
         if reason:
             return reason
     return ""
+
+
+EVERYBODY = [check for concerns, check in FILTERS if concerns is _always]  # The filters of all.

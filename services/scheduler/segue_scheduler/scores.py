@@ -5,9 +5,10 @@ preferences and the nodes, no node fills up before the others, a node where the 
 is avoided, an image that is already there is used.
 """
 
+import math
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from segue.events.container import Candidate
 from segue.picture import Node, Picture
@@ -75,7 +76,8 @@ class Scale:
         self._place: dict[str, tuple[Group, Rank]] = {}  # By node that can take it.
         self._groups: dict[Group, list[Rank]] = {}
         self._moved: set[str] = set()  # Nodes that may belong to another group now.
-        self._shaky: set[str] = set()  # Nodes where it failed: that counts for a while.
+        self._shaky: dict[str, float] = {}  # Where it failed, until when the oldest of it counts …
+        self._steady_at = math.inf  # … and the least of these times.
 
     @property
     def fits(self) -> bool:
@@ -131,10 +133,13 @@ class Scale:
     def best(self, most: int, now: float) -> list[Candidate]:
         """Give the best nodes, best first; a tie goes to the smaller name."""
         self.now = now
-        shaky = set(self._shaky)
-        for name in shaky:
-            self._own[name] = self._score(self.picture.nodes[name])
-        for name in self._moved | shaky:
+        if now >= self._steady_at:
+            steady = [name for name, at in self._shaky.items() if now >= at]
+            self._steady_at = min((at for at in self._shaky.values() if now < at), default=math.inf)
+            for name in steady:
+                self._own[name] = self._score(self.picture.nodes[name])
+            self._moved.update(steady)
+        for name in self._moved:
             if name in self._place:
                 self._rank(name)
         self._moved = set()
@@ -167,7 +172,7 @@ class Scale:
             for spread, value in zip(self._spreads, self._values[name], strict=True):
                 spread.use(value, -1)
         self._own.pop(name, None)
-        self._shaky.discard(name)
+        self._shaky.pop(name, None)
 
     def _rank(self, name: str) -> None:
         group: Group = (*self._values[name][:-1], self._spreads[-1].counts[name])
@@ -186,14 +191,11 @@ class Scale:
                 del self._groups[place[0]]
 
     def _spread(self, group: Group, leasts: list[int]) -> float:
-        """An earlier preference outweighs all later ones together, as in Compose's list."""
-        total, weight, most = 0.0, 1.0, 0.0
-        for spread, value, least in zip(self._spreads, group, leasts, strict=True):
-            count = value if isinstance(value, int) else spread.counts[value]
-            total += weight / (1 + count - least)
-            most += weight
-            weight /= 4
-        return total / most
+        counts = [
+            value if isinstance(value, int) else spread.counts[value]
+            for spread, value in zip(self._spreads, group, strict=True)
+        ]
+        return spread(counts, leasts)
 
     def _score(self, node: Node) -> tuple[float, ...]:
         """Give the parts of a node's score that no other node changes, in order of the weights."""
@@ -204,23 +206,50 @@ class Scale:
         )
 
     def _balance(self, node: Node) -> float:
-        """Prefer the node whose fuller resource stays the emptiest."""
-        used = self.picture.used.get(node.name, _NOTHING)
-        wants = self.ask.spec.resources
-        on_node = len(self.picture.on_node.get(node.name, ()))
-        cpu = (used.cpu_millicores + wants.cpu_millicores) / max(1, node.facts.cpu_millicores)
-        memory = (used.memory_bytes + wants.memory_bytes) / max(1, node.facts.memory_bytes)
-        crowd = on_node / (on_node + 100)  # Containers without reservations weigh a little too.
-        return max(0.0, 1 - max(cpu, memory, crowd))
+        return balance(self.picture, self.ask, node)
 
     def _reliable(self, node: Node) -> float:
+        self._shaky.pop(node.name, None)
         if not node.failures:
             return 1.0
         container = self.ask.container
         times = node.failures.get(f"{container.app}/{container.service}", ())
-        recent = sum(self.now - time < FAILURES_COUNT_FOR_S for time in times)
-        if recent:
-            self._shaky.add(node.name)
-        else:
-            self._shaky.discard(node.name)
-        return 1 - min(recent, FAILURES_MOST) / FAILURES_MOST
+        if recent := _recent(times, self.now):
+            self._shaky[node.name] = until = recent[0] + FAILURES_COUNT_FOR_S
+            self._steady_at = min(self._steady_at, until)
+        return reliable(times, self.now)
+
+
+def spread(counts: Sequence[int], leasts: Sequence[int]) -> float:
+    """Prefer where the fewest are; an earlier preference outweighs all later ones together.
+
+    Both by preference, in the order of Compose's list: how many are there, and the least of any.
+    """
+    if len(counts) == 1:
+        return 1 / (1 + counts[0] - leasts[0])
+    total, weight, most = 0.0, 1.0, 0.0
+    for count, least in zip(counts, leasts, strict=True):
+        total += weight / (1 + count - least)
+        most += weight
+        weight /= 4
+    return total / most
+
+
+def balance(picture: Picture, ask: Ask, node: Node) -> float:
+    """Prefer the node whose fuller resource stays the emptiest."""
+    used = picture.used.get(node.name, _NOTHING)
+    wants, has = ask.spec.resources, node.facts
+    on_node = len(picture.on_node.get(node.name, ()))
+    cpu = (used.cpu_millicores + wants.cpu_millicores) / (has.cpu_millicores or 1)
+    memory = (used.memory_bytes + wants.memory_bytes) / (has.memory_bytes or 1)
+    crowd = on_node / (on_node + 100)  # Containers without reservations weigh a little too.
+    return max(0.0, 1 - max(cpu, memory, crowd))
+
+
+def reliable(failures: Sequence[float], now: float) -> float:
+    """Prefer a node where the service has not failed of late; the times are in order."""
+    return 1 - min(len(_recent(failures, now)), FAILURES_MOST) / FAILURES_MOST
+
+
+def _recent(failures: Sequence[float], now: float) -> list[float]:
+    return [time for time in failures if now - time < FAILURES_COUNT_FOR_S]

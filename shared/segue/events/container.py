@@ -90,6 +90,7 @@ class ContainerAssigned(NodeContainerEvent, type="container.assigned"):
     parts: dict[str, float] = {}  # What the score is made of, by scorer.
     runners_up: list[Candidate] = []  # The next best, best first, at most three.
     refused: list[Refusal] = []
+    looked_at: int = 0  # So many nodes of a large cluster were compared; 0: all of them.
 
 
 class ContainerUnplaceable(ContainerEvent, type="container.unplaceable"):
