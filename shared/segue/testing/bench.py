@@ -7,6 +7,7 @@ here judges a time.
 
 import argparse
 import json
+import logging
 import os
 import pathlib
 import platform
@@ -18,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+import structlog
 
 FOLDER = pathlib.Path(".bench")
 
@@ -55,6 +57,8 @@ class Table:
 
     def __init__(self, name: str, out: pathlib.Path) -> None:
         self.name, self.out, self.rows = name, out, list[Row]()
+        quiet = structlog.make_filtering_bound_logger(logging.WARNING)
+        structlog.configure(wrapper_class=quiet)
         self.begun, self.load = time.time(), os.getloadavg()[0]
         print(f"\n{name}\n\n{HEAD}", flush=True)
 
