@@ -312,3 +312,26 @@ def test_on_a_removed_node_it_leads_to_nothing_until_the_node_joins_again(stand:
         "a fact of its own"
     )
     assert stand.table.published
+
+
+def test_a_late_word_of_the_gateway_before_is_no_reason_to_give_way() -> None:
+    stand = Stand()
+    stand.board.say(gateway("a", "before"))
+    stand.turn()
+    stand.board.say(gateway("a", "before", limits=["late"]))
+    assert GiveWay("before") not in stand.core.decide(stand.board.now)
+    assert stand.turn() == [gateway("a")], "it is said again who is at work"
+    stand.board.say(gateway("a", "other"))
+    assert stand.core.decide(stand.board.now) == [GiveWay("other")]
+
+
+def test_beats_are_kept_of_known_gateways_only(stand: Stand) -> None:
+    for number in range(1_000):
+        stand.core.hear(GatewayBeat(f"made-up-{number}", "s", 1), stand.board.now)
+    assert stand.core._heard == {}
+    stand.board.say(gateway("b"))
+    stand.beat("b")
+    assert list(stand.core._heard) == ["b"]
+    stand.board.say(NodeLost(node="b", silent_s=3.0))
+    stand.board.say(NodeRemoved(node="b"))
+    assert stand.core._heard == {}

@@ -53,8 +53,15 @@ def test_published_ports_are_open_on_the_addresses_where_they_are_published() ->
     text = rules(published=published)
     assert elements(text, "published") == ["8080"]
     assert elements(text, "published_at") == ["192.0.2.1 . 8443"]
-    ingress = rules(ingress=[Ingress(host="*", path="/", app="shop", service="web", target=80)])
-    assert elements(ingress, "published") == ["443", "80"]
+
+
+def test_the_webs_own_ports_are_open_where_they_are_served() -> None:
+    served = [Ingress(host="*", path="/", app="shop", service="web", target=80)]
+    assert elements(rules(ingress=served), "published") == ["443", "80"]
+    assert elements(rules(Openings(web=(8080, 8443)), ingress=served), "published") == [
+        "8080",
+        "8443",
+    ]
 
 
 def test_ports_of_other_nodes_are_guarded_and_what_the_operator_opens_is_open() -> None:

@@ -67,7 +67,8 @@ class Host:
         others: list[Adapter] = []
         if not self.limits:
             names = Names()
-            others = [Addresses(), Walls(Openings(arguments.pool)), names]
+            web = (arguments.http_port, arguments.https_port)
+            others = [Addresses(), Walls(Openings(arguments.pool, web=web)), names]
             tasks.start_soon(names.run)
         self.hands = Hands(state / "table.json", proxy, others)
         if (kept := self.hands.remembered()) is not None:

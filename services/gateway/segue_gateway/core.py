@@ -6,7 +6,8 @@ Laws:
   where it became so. Who has been silent for 3 s, or hangs behind for 5 s, is not waited for; its
   name is said.
 - A drained container that still has connections after `drain_s` is said to be drained all the same.
-- Of two gateways under one name the newer in the log goes on and the other gives way.
+- Of two gateways under one name the newer in the log goes on and the other gives way; a late word
+  of one that was there before is none.
 - What it says counts only while no other has joined under its name.
 - On a node that was removed it leads to nothing and says nothing, until the node joins again.
 """
@@ -95,6 +96,7 @@ class Gateway(Core):
         self.has_joined = False
         self._removed: Cause | None = None  # That the node was, last.
         self._usurper = ""
+        self._before: set[str] = set()  # Sessions of the gateways before this one.
 
     def fence(self) -> Fence | None:
         """A fact counts only while this is the newest gateway of its node."""
@@ -103,20 +105,27 @@ class Gateway(Core):
 
     def fold(self, record: Record) -> None:
         """Correct the picture; notice what concerns this gateway itself."""
+        before = self.picture.gateways.get(self.me.node)
+        if before is not None and not self.has_joined:
+            self._before.add(before.facts.session)
         super().fold(record)
         self._made = None
         event = record.event
         if isinstance(event, GatewayJoined) and event.node == self.me.node:
-            is_other = event.session != self.me.session
-            self._usurper = event.session if is_other and self.has_joined else ""
-            self.has_joined = self.has_joined or not is_other
-        elif isinstance(event, NodeRemoved) and event.node == self.me.node:
-            self._removed = record.as_cause()
+            if event.session == self.me.session:
+                self.has_joined, self._usurper = True, ""
+            elif self.has_joined and event.session not in self._before:
+                self._usurper = event.session  # Not a late word of one that is dead by now.
+        elif isinstance(event, NodeRemoved):
+            self._heard.pop(event.node, None)
+            if event.node == self.me.node:
+                self._removed = record.as_cause()
 
     def hear(self, news: Any, now: float) -> None:
         """Note what other gateways say, and what came of a table."""
         if isinstance(news, GatewayBeat):
-            self._heard[news.node] = news, now
+            if news.node in self.picture.gateways:  # Whoever may beat can make up any name.
+                self._heard[news.node] = news, now
         elif isinstance(news, Applied):
             if news.done:
                 self._done, self.applied = self._doing, max(self.applied, news.sequence)

@@ -191,7 +191,13 @@ def _inbound(picture: Picture, node: str) -> Iterator[Inbound]:
             continue
         for number in spec.routed:
             name = inbound_name(one.app, one.service, f"{key[2]}-{key[3]}", number, node)
-            yield Inbound(name=name, address=one.addresses[0].address, port=number)
+            yield Inbound(
+                name=name,
+                address=one.addresses[0].address,
+                port=number,
+                app=one.app,
+                service=one.service,
+            )
 
 
 def _others(picture: Picture, me: GatewayJoined) -> Iterator[tuple[Neighbour, str]]:

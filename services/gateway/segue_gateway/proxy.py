@@ -4,6 +4,8 @@
 - A container that comes or goes is told to the running worker; if that refuses, a reload says it.
 - A file that HAProxy refuses changes nothing: the old worker goes on, and the words are told.
 - A port that is somebody else's is left out and told; all else goes on. It is tried again.
+- What is connected to a node whose gateway has not answered for `SILENT_S` is let go: whoever waits
+  there for an answer may be asking a host that has vanished without a word.
 - The master outlives this process: who comes after takes it over by its socket.
 """
 
@@ -31,11 +33,12 @@ from segue_gateway.runtime import (
     RuntimeAwayError,
 )
 from segue_gateway.table import Table
-from segue_gateway.tell import Pair, Refused, followed, forgotten
+from segue_gateway.tell import Pair, Refused, cut, followed, forgotten
 
 RELOAD_EVERY_S = 0.25  # Changes of the topology that come closer together are one reload.
 TRY_AGAIN_S = 30.0  # A port that was somebody else's.
 WATCH_EVERY_S = 1.0
+SILENT_S = 5.0  # After it is known to be down, which takes 1 to 3 s.
 _LOADS_WITHIN_S, _ENDS_WITHIN_S = 30.0, 10.0
 _BIND = re.compile(r"(?:Starting|Binding).*?(?:frontend|proxy) (\S+?):? .*cannot bind.*:(\d+)\]")
 
@@ -56,6 +59,7 @@ class Proxy:
         self._text: Text | None = None  # What the worker does; None: that is not known.
         self._table: Table | None = None
         self._leaving: dict[Pair, float] = {}  # Gone from the table, still connected, since when.
+        self._silent: dict[str, float] = {}  # Nodes whose gateways do not answer, since when.
         self._shut: dict[str, str] = {}  # Listeners whose ports are somebody else's, and the words.
         self._shut_at = self._reloaded_at = 0.0
         self._lock = anyio.Lock()
@@ -156,8 +160,29 @@ class Proxy:
             await self._apply(table)
         elif self._shut and time.monotonic() - self._shut_at >= TRY_AGAIN_S:
             await self._apply(table)
-        elif self._leaving:
-            await forgotten(self._worker_socket, self._leaving)
+        else:
+            await self._let_go(table)
+            if self._leaving:
+                await forgotten(self._worker_socket, self._leaving)
+
+    async def _let_go(self, table: Table) -> None:
+        """Cut what is connected to nodes that have been silent for too long."""
+        now = time.monotonic()
+        self._silent = {node: self._silent.get(node, now) for node in await self.unreached()}
+        gone = {node for node, since in self._silent.items() if now >= since + SILENT_S}
+        if not gone:
+            return
+        self._silent.update(dict.fromkeys(gone, now))
+        await cut(
+            self._worker_socket,
+            {
+                (backend_name(route, port.number), one.name)
+                for route in table.routes
+                for port in route.ports
+                for one in route.endpoints
+                if one.node in gone and not one.local
+            },
+        )
 
     async def stop(self) -> None:
         """End it with every connection it has."""

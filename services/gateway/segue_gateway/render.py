@@ -25,6 +25,7 @@ from segue_gateway.table import (
     Published,
     Route,
     Table,
+    hash_of,
     inbound_name,
 )
 from segue_gateway.vips import bind_ports
@@ -37,9 +38,11 @@ _NOWHERE = f"""backend {NOWHERE} from http
 # A constant in place of the asker's address, where a header tells it already: between gateways only
 # connections of equal addresses are used again, and one made anew costs a TLS greeting.
 _NO_ASKER = "192.0.2.1"
+_AGAIN = "192.0.2.2"  # What was led here for a container that had died; it is led so once.
 
 
-# An end that has vanished without a word is noticed within half a minute, by either end.
+# An end that has vanished without a word is noticed within half a minute, by either end. (`tcp-ut`
+# would notice sooner, and cannot be told of a server at run time; `proxy` looks after nodes.)
 _KEEPALIVE = "\n".join(
     f"  option {end}tcpka\n  {end}tcpka-idle 10s\n  {end}tcpka-intvl 5s\n  {end}tcpka-cnt 3"
     for end in ("cli", "srv")
@@ -65,7 +68,7 @@ class Text(msgspec.Struct, frozen=True):
     backends: dict[str, str]
     servers: dict[str, dict[str, str]]  # By backend and name: their words.
     draining: dict[str, set[str]]  # By backend: names of those that get nothing new.
-    inbound: dict[str, str]  # By name between gateways: "172.18.0.2:80".
+    inbound: dict[str, str]  # By name between gateways: "172.18.0.2:80:shop.web:80".
 
     @property
     def whole(self) -> str:
@@ -121,7 +124,9 @@ def render(
         topology.append(_mesh(table, setting))
         backends[NODES] = _nodes(table.neighbours, setting)
     asked = table.inbound if setting.certificate else []  # Else no file has their map.
-    inbound = {one.name: f"{one.address}:{one.port}" for one in asked}
+    inbound = {
+        one.name: f"{one.address}:{one.port}:{one.app}.{one.service}:{one.port}" for one in asked
+    }
     return Text("\n".join(topology), backends, servers, draining, inbound)
 
 
@@ -250,7 +255,8 @@ def _backend(name: str, *, http: bool) -> str:
   http-request disable-l7-retry unless METH_GET or {{ method HEAD OPTIONS }}
   http-request set-src ipv4({_NO_ASKER})
   http-request set-src-port int(0)
-  http-request set-dst ipv4({_NO_ASKER})
+  http-request set-dst ipv4({_NO_ASKER}) unless {{ fe_name again }}
+  http-request set-dst ipv4({_AGAIN}) if {{ fe_name again }}
   http-request set-dst-port int(0)
 """
 
@@ -317,18 +323,43 @@ def _nodes(neighbours: Iterable[Neighbour], setting: Setting) -> str:
 
 
 def _mesh(table: Table, setting: Setting) -> str:
+    """Lead to what is asked for; what has died since is asked once more, elsewhere.
+
+    That way leads by `else` over this proxy itself, to any other of the service's containers; what
+    came by it from another node (it is marked) does not take it again, or it might go round. Of two
+    servers the next is tried at once, of a single one after a second.
+    """
     at = f"{setting.mesh_address or '*'}:{table.mesh_port}"
     asked = f" ca-file {setting.authority} verify required" if setting.authority else ""
+    file = f"{setting.folder}/inbound.map"
+    again = f"abns@segue-{hash_of(setting.folder)}"
     return f"""frontend mesh from tcp
   bind {at} accept-proxy ssl crt {setting.certificate}{asked}
   tcp-request inspect-delay 5s
-  tcp-request content set-var(sess.at) ssl_fc_sni,map_str({setting.folder}/inbound.map)
+  tcp-request content set-var(sess.at) ssl_fc_sni,map_str({file})
   tcp-request content reject unless {{ var(sess.at) -m found }}
+  tcp-request content set-var(sess.last) bool(true) if {{ dst {_AGAIN} }}
   tcp-request content set-dst var(sess.at),field(1,:)
   tcp-request content set-dst-port var(sess.at),field(2,:)
+  use_backend last if {{ var(sess.last) -m bool }}
   default_backend mesh
 
 backend mesh from tcp
+  retries 1
+  use-server there if TRUE
+  server there 0.0.0.0:0 weight 0
+  server else {again} send-proxy-v2 proxy-v2-options authority
+  server or-else {again} send-proxy-v2 proxy-v2-options authority
+
+backend last from tcp
   retries 0
   server there 0.0.0.0:0
+
+frontend again from tcp
+  bind {again} accept-proxy
+  tcp-request inspect-delay 5s
+  tcp-request content set-var(sess.to) fc_pp_authority,map_str({file}),field(3,:,0)
+  tcp-request content reject unless {{ var(sess.to) -m found }}
+  tcp-request content set-dst ipv4({_AGAIN})
+  use_backend %[var(sess.to)]
 """

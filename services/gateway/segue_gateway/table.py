@@ -98,6 +98,8 @@ class Inbound(Row, frozen=True):
     name: str  # As `inbound_name` says.
     address: str
     port: int
+    app: str = ""
+    service: str = ""
 
 
 class Neighbour(Row, frozen=True):

@@ -10,7 +10,7 @@ would be lost by that, and goes elsewhere by itself, so it is left alone for a w
 import pathlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from segue_gateway import runtime
 from segue_gateway.render import Text
@@ -51,9 +51,14 @@ async def followed(
             raise Refused(f"{line.split(' ssl ')[0]}: {said}")
     if clings:
         leaving.update(dict.fromkeys(clings, time.monotonic()))
-        [said] = await runtime.ask_worker(socket, ["show sess"])
-        found = [one for one, *pair in _CONNECTED.findall(said) if tuple(pair) in clings]
-        await runtime.ask_worker(socket, [f"shutdown session {one}" for one in found])
+        await cut(socket, clings)
+
+
+async def cut(socket: str, pairs: Collection[Pair]) -> None:
+    """Cut what is connected to these servers. Raises RuntimeAwayError."""
+    [said] = await runtime.ask_worker(socket, ["show sess"])
+    found = [one for one, *pair in _CONNECTED.findall(said) if tuple(pair) in pairs]
+    await runtime.ask_worker(socket, [f"shutdown session {one}" for one in found])
 
 
 def _mapped(text: Text, before: Text, folder: pathlib.Path) -> Iterator[str]:

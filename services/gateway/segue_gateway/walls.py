@@ -28,7 +28,6 @@ from segue_gateway.vips import POOL, bind_ports
 
 BUS_PORTS = (4222, 6222, 8222)
 ENGINE_PORTS = (2375, 2376)
-INGRESS_PORTS = (80, 443)
 
 
 class Openings(msgspec.Struct, frozen=True):
@@ -37,6 +36,7 @@ class Openings(msgspec.Struct, frozen=True):
     pool: ipaddress.IPv4Network = POOL
     guarded: tuple[int, ...] = BUS_PORTS + ENGINE_PORTS
     opened: tuple[int, ...] = ()
+    web: tuple[int, ...] = (80, 443)  # Where host names and paths are served, if there are any.
 
 
 class Walls:
@@ -85,7 +85,7 @@ def render(table: Table, by_address: Mapping[str, str], openings: Openings) -> s
         bound += [f"{route.vip} . {one} : {route.vip} . {at}" for one, at in places.items()]
     nodes = {one.address for one in [*table.neighbours, *table.apart]}
     closed = sorted({*openings.guarded, table.mesh_port})
-    anywhere, somewhere = _published(table)
+    anywhere, somewhere = _published(table, openings)
     return _RULES.format(
         mark=MARK,
         pool=openings.pool,
@@ -99,11 +99,11 @@ def render(table: Table, by_address: Mapping[str, str], openings: Openings) -> s
     )
 
 
-def _published(table: Table) -> tuple[list[str], list[str]]:
+def _published(table: Table, openings: Openings) -> tuple[list[str], list[str]]:
     """Give the ports that are open on all of the host's addresses, and those on one of them."""
     anywhere = {str(one.published) for one in table.published if not one.host_ip}
     if table.ingress:
-        anywhere |= set(map(str, INGRESS_PORTS))
+        anywhere |= set(map(str, openings.web))
     somewhere = {
         f"{one.host_ip} . {one.published}" for one in table.published if _is_ipv4(one.host_ip)
     }
