@@ -20,7 +20,7 @@ from mutmut.state import state
 from mutmut.utils.file_utils import change_cwd
 from mutmut.workers import isolation
 
-ENDLESS_S = 20  # Of the processor, and six times what the tests took when they passed.
+ENDLESS_S = 5  # Of the processor, and twice what the tests took by the clock when they passed.
 CHECKED = trampoline.wrap_in_trampoline
 functions: list[dict[str, Any]] = []  # Each as it is, and its mutants.
 
@@ -112,7 +112,7 @@ class Runner(isolation.ForkRunner):
     def submit(self, mutant_name: str, tests: list[str], limit_s: int, takes_s: float) -> None:
         """Run a mutant's tests in a fork."""
         passed_s = sum(state().duration_by_test[name] for name in tests)
-        super().submit(mutant_name, tests, min(limit_s, ENDLESS_S + int(6 * passed_s)), takes_s)
+        super().submit(mutant_name, tests, min(limit_s, ENDLESS_S + int(2 * passed_s)), takes_s)
 
 
 def never(*, pid: int, timeout_s: float) -> None:

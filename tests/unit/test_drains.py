@@ -19,10 +19,12 @@ from segue.events.node import (
     NodeDrainHeld,
     NodeDrainRequested,
     NodeDrainStarted,
+    NodeLeaseEnded,
     NodeLost,
     NodeUncordonRequested,
 )
-from segue.spec import Dependency, Health, Mount, Resources, Restart, ServiceSpec, Update
+from segue.events.rollout import RolloutAdvanced
+from segue.spec import Dependency, Health, Mount, Resources, Restart, ServiceSpec, Strategy, Update
 from segue.testing.shop import APP, Shop, accepted, joined
 from segue_deployer.core import Deployer
 from segue_scheduler.core import Scheduler
@@ -240,7 +242,9 @@ def test_uncordoning_ends_the_drain_and_gives_up_a_move_that_nothing_can_take() 
 def test_a_global_slot_leaves_a_drained_node_and_comes_back_to_it() -> None:
     shop = cluster(agent=ServiceSpec(image="a", mode="global"))
     shop.up(*shop.settle())
-    shop.up(*drain(shop))
+    said = shop.up(*drain(shop))
+    (retired,) = told(said, ContainerRetired)
+    assert retired.reason == "moved"
     assert on(shop, "a") == set()
     assert shop.all(NodeDrained)
     shop.up(*shop.tell(NodeUncordonRequested(node="a")))
@@ -263,6 +267,40 @@ def test_a_node_that_is_lost_while_it_is_drained_is_drained() -> None:
     said = shop.up(*shop.tell(NodeLost(node="a", silent_s=3)))
     assert told(said, NodeDrained)
     assert shop.container("web").node == "b"
+
+
+def test_what_may_run_on_a_lost_node_is_waited_for_and_not_told_to_move() -> None:
+    shop = cluster("a", one=ONE)
+    drain(shop, deadline_s=60.0)
+    assert shop.tell(NodeLost(node="a", silent_s=3), joined("b")) == []
+    assert shop.at(61.0) == []
+    (asked,) = told(shop.tell(NodeLeaseEnded(node="a", lease=0)), ContainerRequested)
+    assert (asked.service, asked.attempt) == ("one", 2)
+    assert told([record.event for record in shop.log], NodeDrained)
+
+
+def test_at_the_deadline_each_slot_is_judged_by_the_version_it_runs() -> None:
+    word = Strategy(kind="canary", promote="manual")
+    shop = cluster("a", web=ServiceSpec(image="w", replicas=2))
+    newer = ServiceSpec(image="w:2", replicas=2, strategy=word, update=Update(monitor_s=0))
+    shop.say(accepted(2, web=newer))
+    shop.up(*shop.settle())
+    drain(shop, deadline_s=30.0)
+    assert [one.slot for one in told(shop.at(30.0), ContainerRetired)] == [1, 2]
+
+
+def test_what_is_on_a_node_that_is_to_be_empty_gets_the_newer_version_first() -> None:
+    shop = cluster("ab", web=ServiceSpec(image="w", replicas=4))
+    shop.up(*drain(shop))
+    shop.up(*shop.tell(NodeUncordonRequested(node="a")))
+    shop.deploy(api=ServiceSpec(image="a", replicas=4))
+    there = sorted(one.slot for one in shop.picture.on_node["b"].values() if one.service == "api")
+    assert there
+    assert there != [1, 2, 3, 4]
+    shop.say(accepted(3, api=ServiceSpec(image="a:2", replicas=4)))
+    shop.say(NodeDrainStarted(node="b", deadline_s=600.0))
+    (advanced, *_) = told(shop.settle(), RolloutAdvanced)
+    assert advanced.slots == there[:1]
 
 
 def test_what_depends_on_a_slot_that_is_being_moved_need_not_wait() -> None:

@@ -20,7 +20,7 @@ from segue.picture import Container, Slot
 from segue.spec import Health, Restart, ServiceSpec
 from segue.testing.shop import APP, Shop, accepted
 from segue_deployer.core import Deployer
-from segue_deployer.restart import MOST_S, delay_s, exhausted, restart_at
+from segue_deployer.restart import MOST_S, delay_s, exhausted, restart_at, tried_again_at
 from segue_scheduler.core import Scheduler
 
 NOW = 1_000_000.0
@@ -269,3 +269,43 @@ def test_every_attempt_has_its_own_wait_and_the_slot_counts_its_restarts() -> No
     attempts = [event.attempt for event in shop.all(ContainerRequested)]
     assert attempts == list(range(1, 8))
     assert len(shop.all(ContainerStarted)) == 7
+
+
+# A newer version that fails beside the older one, which works on.
+
+
+def beside(*ends: float, streak: int = 1, **policy: Any) -> float | None:
+    """Give when the version `d` begins in a slot in which it failed at these times."""
+    tried = Slot(number=1, attempt=7, streak=streak, ended_at=list(ends), last_digest="d")
+    return tried_again_at(spec(**policy), tried, "d", NOW - 100)
+
+
+def test_a_version_that_has_not_failed_yet_begins_at_once() -> None:
+    failed = Slot(number=1, streak=3, ended_at=[NOW], last_digest="older")
+    assert tried_again_at(spec(), failed, "d", NOW - 100) == 0.0
+    assert beside() == 0.0
+    assert beside(NOW, streak=0) == 0.0, "it was trusted since"
+
+
+@pytest.mark.parametrize(("ends", "again"), [(1, True), (2, True), (3, False)])
+def test_a_version_is_tried_again_as_often_as_its_policy_allows(ends: int, *, again: bool) -> None:
+    failed = beside(*[NOW] * ends, max_attempts=2)
+    assert (failed is not None) == again
+    assert beside(*[NOW] * ends) is not None, "without a limit it always is"
+    assert beside(*[NOW - 100] * ends, max_attempts=2) == (NOW - 100 if again else None)
+    assert beside(*[NOW - 101] * 9, NOW, max_attempts=2) == NOW, "what was before the deploy"
+
+
+def test_a_version_that_is_not_to_be_restarted_is_tried_once() -> None:
+    assert beside(NOW, condition="none") is None
+
+
+def test_a_version_that_failed_waits_from_its_last_end_as_its_policy_says() -> None:
+    wait = beside(NOW - 50, NOW, streak=5, delay_s=5.0)
+    assert wait is not None
+    assert NOW + 5 <= wait <= NOW + 60
+    seeds = [
+        Slot(number=1 + number, attempt=7, streak=9, ended_at=[NOW], last_digest="d")
+        for number in range(20)
+    ]
+    assert len({tried_again_at(spec(), one, "d", 0.0) for one in seeds}) == 20

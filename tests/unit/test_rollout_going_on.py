@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
 from segue.events import Event
 from segue.events.container import (
+    ContainerFinished,
     ContainerHealthy,
     ContainerRequested,
 )
@@ -19,7 +21,7 @@ from segue.events.rollout import (
     RolloutStalled,
 )
 from segue.events.scale import ScaleRequested
-from segue.spec import Dependency, Strategy, Update
+from segue.spec import Dependency, Restart, Strategy, Update
 from segue.testing.shop import APP, Shop, accepted
 from segue.testing.versions import CHECK, board, finish, images, said, shop, spec, step, steps
 
@@ -215,3 +217,23 @@ def test_on_the_way_back_what_does_not_come_up_is_waited_for_until_the_deadline(
     heal(there, 1)
     step(there)
     assert [one.skipped for one in there.all(RolloutCompleted)] == [[2]]
+
+
+# What may end well.
+
+
+@pytest.mark.parametrize("order", ["start-first", "stop-first"])
+@pytest.mark.parametrize("condition", ["on-failure", "none"])
+def test_a_newer_version_that_ends_well_and_may_has_arrived(order: Any, condition: Any) -> None:
+    """What is to run once is no version that does not come up, however soon it is done."""
+    there = shop(replicas=2)
+    more = {"restart": Restart(condition=condition), "update": Update(order=order)}
+    there.up(*there.tell(accepted(2, web=spec("w:2", replicas=2, **more))))
+    for number in (1, 2):
+        there.tells(ContainerFinished, there.container("web", number))
+        step(there)
+    finish(there, 3)
+    assert steps(there) == [[1], [2]]
+    assert images(there) == [], "the older ones are relieved"
+    assert not there.all(RolloutStalled)
+    assert said([record.event for record in there.log], RolloutCompleted)[0].skipped == []

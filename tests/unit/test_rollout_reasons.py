@@ -236,10 +236,12 @@ def test_what_has_ended_for_good_says_how() -> None:
 
 
 def test_what_ended_well_though_it_was_to_stay_says_so() -> None:
-    there = waiting({"restart": Restart(condition="on-failure")})
+    there = waiting({"update": Update(failure_action="continue")})
     there.tells(ContainerFinished, there.container("web"))
-    words = "web.1 failed once: finished with code 0; now it ended: finished"
-    assert stalled(there) == words
+    there.now += 70
+    there.settle()
+    words = "web.1 failed once: finished with code 0; now it has not started on"
+    assert stalled(there) == f"{words} {there.container('web').node}"
 
 
 def test_who_was_stopped_and_cannot_begin_for_its_dependency_says_so() -> None:

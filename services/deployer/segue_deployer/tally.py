@@ -95,7 +95,8 @@ class Tally:
         if number not in self._at_hand:
             return Look(place, extra=extra, running=len(there))
         container = slot.container
-        missing = container is None or not works(picture, service, container)
+        arrived = container is not None and _is_done(service, container)
+        missing = not arrived and (container is None or not works(picture, service, container))
         return Look(
             place,
             (
@@ -158,7 +159,7 @@ def _rolls(picture: Picture, service: Service, slot: Slot) -> Iterator[Kind]:
     if rollout is None:
         return
     if container is not None and not works(picture, service, container):
-        container = None
+        container = container if _settled(picture, service, container) else None
     if slot.number not in rollout.advanced:
         newest = container is not None and container.digest == service.digest
         if newest and relieved(picture, service, slot) and any(unneeded(picture, service, slot)):
@@ -172,7 +173,7 @@ def _rolls(picture: Picture, service: Service, slot: Slot) -> Iterator[Kind]:
     elif (
         container is None
         or not current(service, container)
-        or not serves(picture, service, container)
+        or not (_is_done(service, container) or serves(picture, service, container))
     ):
         if slot.number not in rollout.skipped:
             yield "advancing"
@@ -227,9 +228,15 @@ def _settled(picture: Picture, service: Service, container: Container) -> bool:
     """Tell whether a slot's container is what the revision wants and does what it should."""
     if not current(service, container):
         return False
-    if container.phase == "finished" and spec_of(service, container).restart.condition != "any":
-        return True  # It ended well and its policy wants no other.
+    if _is_done(service, container):
+        return True
     return ready(service, container) and (container.ended or not picture.is_gone(container))
+
+
+def _is_done(service: Service, container: Container) -> bool:
+    """Tell whether a container ended well and its policy wants no other."""
+    may_end = spec_of(service, container).restart.condition != "any"
+    return may_end and container.phase == "finished" and not container.retired
 
 
 def over(picture: Picture, service: Service, container: Container) -> bool:
