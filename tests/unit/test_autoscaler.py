@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from segue.events import Event
 from segue.events.container import ContainerRequested, ContainerRetired
@@ -88,6 +89,17 @@ def test_a_load_is_followed_once_however_often_and_late_it_is_said() -> None:
     assert numbers(shop.tell(high(25.0), high(25.0), high(25.0))) == [5]
     assert not shop.tell(high(25.0, replicas=2))
     assert not shop.at(600.0)
+
+
+def test_the_same_word_once_more_is_none() -> None:
+    shop = stage()
+    record = shop.say(high(25.0))
+    shop.settle()
+    picture = shop.cores[0].picture
+    picture.fold(msgspec.structs.replace(record, sequence=len(shop.log) + 1))
+    scaling = picture.apps["shop"].services["web"].scaling
+    assert scaling is not None
+    assert len(scaling.loads["lag"]) == 1
 
 
 def test_of_several_metrics_the_one_that_wants_most_counts() -> None:

@@ -152,6 +152,8 @@ def load(picture: Indexed, record: Record, event: LoadEvent) -> None:
     if target <= 0 or (event.metric not in scaling.loads and len(scaling.loads) >= METRICS_MOST):
         return  # Nobody says what it is to be, or somebody says ever more.
     loads = scaling.loads.setdefault(event.metric, [])
+    if any(one.cause.id == record.id for one in loads):
+        return  # It is the same word once more.
     if not loads or loads[-1].level != _LEVELS[event.type]:
         scaling.held = ""
     now = Load(

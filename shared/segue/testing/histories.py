@@ -19,6 +19,7 @@ from segue.events.container import (
 )
 from segue.events.deploy import DeployRequested, RemovalRequested
 from segue.events.image import ImagePulled
+from segue.events.load import LoadEvent, LoadHigh, LoadLow, LoadNormal
 from segue.events.node import (
     NodeCordonRequested,
     NodeDegraded,
@@ -37,7 +38,7 @@ from segue.events.rollout import (
     RolloutPromoteRequested,
     RolloutResumeRequested,
 )
-from segue.events.scale import ScaleRequested
+from segue.events.scale import ScalePauseRequested, ScaleRequested, ScaleResumeRequested
 from segue.testing.fleet import BEAT_S, Fleet, Host
 
 Act = tuple[str, int, int]
@@ -45,6 +46,10 @@ APPS = ("shop", "blog")
 CPU_MILLICORES = 1_500
 JOB = "migrate"
 _SMALL = {"resources": {"reservations": {"cpus": "0.5", "memory": "256M"}}}
+METRIC, TARGET = "lag", 10.0
+_WEB = {"deploy": {"replicas": 2} | _SMALL}
+_BOUNDS = {"min": 1, "max": 4, "target": {METRIC: TARGET}, "down": {"window": "20s"}}
+_FOLLOWS = (_BOUNDS, _BOUNDS | {"down": {"window": "5s"}}, _BOUNDS | {"max": 3}, _BOUNDS)
 _CHECK = {"test": ["CMD", "true"]}
 SPECS: tuple[dict[str, Any], ...] = (
     {"web": {"image": "w:1", "deploy": {"replicas": 3} | _SMALL}},
@@ -87,6 +92,13 @@ SPECS: tuple[dict[str, Any], ...] = (
             "x-segue": {"rollout": {"strategy": "blue_green"}},
         },
     },
+    *({"web": _WEB | {"image": f"w:{n}", "x-autoscale": how}} for n, how in enumerate(_FOLLOWS, 6)),
+)
+_LEVELS: tuple[tuple[float, type[LoadEvent]], ...] = (
+    (25.0, LoadHigh),
+    (15.0, LoadHigh),
+    (10.0, LoadNormal),
+    (2.0, LoadLow),
 )
 _FACTS: tuple[tuple[type[NodeContainerEvent], dict[str, Any]], ...] = (
     (ContainerStarted, {"engine_id": "x"}),
@@ -172,8 +184,8 @@ def _wait(fleet: Fleet, first: int, second: int) -> None:
 
 
 def _deploy(fleet: Fleet, first: int, second: int) -> None:
-    app = APPS[first % 2]
-    fleet.say(DeployRequested(app=app, compose=compose(second, app)))
+    app, number = APPS[first % 2], second + 8 * (first // 4)
+    fleet.say(DeployRequested(app=app, compose=compose(number, app)))
 
 
 def _scale(fleet: Fleet, first: int, second: int) -> None:
@@ -262,6 +274,25 @@ def _steer(fleet: Fleet, first: int, second: int) -> None:
     fleet.say(told[second % len(told)])
 
 
+def _load(fleet: Fleet, first: int, second: int) -> None:
+    """Let somebody say how much there is to do, as measured of so many replicas: now, or late."""
+    value, kind = _LEVELS[first % len(_LEVELS)]
+    which: dict[str, Any] = {"app": APPS[first // 4], "service": "web", "metric": METRIC}
+    fleet.say(kind(**which, value=value, replicas=second % 4))
+
+
+def _word(fleet: Fleet, first: int, second: int) -> None:
+    """Let a person have a say in a number that follows its load, whether it does or not."""
+    which: dict[str, Any] = {"app": APPS[first % 2], "service": "web"}
+    told = (
+        ScalePauseRequested(**which, for_s=(0.0, 5.0)[second // 4]),
+        ScaleResumeRequested(**which),
+        ScaleRequested(**which, replicas=second % 4, for_s=8.0),
+        ScaleResumeRequested(**which),
+    )
+    fleet.say(told[second % 4])
+
+
 def _lie(fleet: Fleet, first: int, second: int) -> None:
     """Let a node say what is not so, of containers that it has, had, or never knew."""
     kind, more = _FACTS[first % len(_FACTS)]
@@ -314,6 +345,8 @@ _ACTS: dict[str, Callable[[Fleet, int, int], None]] = {
     "drain": _drain,
     "rebalance": _rebalance,
     "steer": _steer,
+    "load": _load,
+    "word": _word,
     "lie": _lie,
     "repeat": _repeat,
     "blind": _blind,

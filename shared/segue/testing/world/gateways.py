@@ -47,7 +47,7 @@ class HostGateway:
             make=self._core,
             leads=False,
             hears=[GATEWAY_BEATS],
-            read_news=_BEAT.decode,
+            read_news=lambda _, data: _BEAT.decode(data),
             perform=self._perform,
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from segue_autoscaler.core import Autoscaler
 from segue_deployer.core import Deployer
 from segue_health_monitor.core import HealthMonitor
 from segue_node_runner import news
@@ -19,9 +20,17 @@ from segue_node_runner.simulated import Manner, SimulatedEngine
 from segue_scheduler.core import Scheduler
 
 from segue.beats import NODE_BEAT_EVERY_S, NODE_BEATS, NodeBeat
+from segue.core import Core
 from segue.leases import Standing, Terms, terms
 from segue.log import Head, Outcome
 from segue.picture import Picture
+from segue.samples import (
+    CONTAINER_SAMPLES,
+    SERVICE_SAMPLES,
+    NodeSample,
+    ServiceSample,
+    service_sample,
+)
 from segue.shell.errors import LogReplacedError
 from segue.testing.world.bus import EPOCH_S, SimBus
 from segue.testing.world.leases import Ear, SimLeases
@@ -32,6 +41,14 @@ REMEMBER_EVERY_S = 5.0
 LOOK_S = 0.1  # A fencer's, and a runner's at its lease.
 NOBODY = Identity("", "", 0, 0)
 _NODE_BEAT = msgspec.json.Decoder(NodeBeat)
+_NODE_SAMPLE = msgspec.json.Decoder(NodeSample)
+
+
+def _news(subject: str, data: bytes) -> NodeBeat | NodeSample | ServiceSample:
+    """Read what a health monitor hears."""
+    if subject.startswith("sample.service."):
+        return service_sample(subject, data)
+    return (_NODE_SAMPLE if subject.startswith("sample.") else _NODE_BEAT).decode(data)
 
 
 class Host:
@@ -249,18 +266,25 @@ class Host:
 
 
 class Cluster:
-    """Deployer, scheduler and health monitor in copies, and hosts."""
+    """The deciding services in copies, and hosts; an autoscaler only where there are loads."""
 
     def __init__(
-        self, sim: Sim, *, nodes: int = 5, copies: int = 2, manner: Manner | None = None
+        self,
+        sim: Sim,
+        *,
+        nodes: int = 5,
+        copies: int = 2,
+        manner: Manner | None = None,
+        loads: bool = False,
     ) -> None:
         self.sim, self.bus, self.decoded = sim, SimBus(sim), Decoded()
         self.leases = SimLeases(self.bus)
         self.control: list[Process] = []
         for copy in range(copies):
             host = f"control-{copy}"
-            for core in (Deployer, Scheduler, HealthMonitor):
-                listens = [NODE_BEATS] if core is HealthMonitor else []
+            for core in self._deciding(loads=loads):
+                samples = [CONTAINER_SAMPLES, SERVICE_SAMPLES] if loads else []
+                listens = [NODE_BEATS, *samples] if core is HealthMonitor else []
                 process = Process(
                     sim,
                     self.bus,
@@ -269,7 +293,7 @@ class Cluster:
                     host=host,
                     make=core,
                     hears=listens,
-                    read_news=_NODE_BEAT.decode,
+                    read_news=_news,
                 )
                 self.control.append(process)
                 if core is HealthMonitor:
@@ -283,6 +307,10 @@ class Cluster:
 
         for process in self.processes:
             process.ended = self._ended
+
+    @staticmethod
+    def _deciding(*, loads: bool) -> list[type[Core]]:
+        return [Deployer, Scheduler, HealthMonitor, *([Autoscaler] if loads else [])]
 
     def start_twin(self, process: Process) -> Process:
         """Start a control process a second time, under its name."""

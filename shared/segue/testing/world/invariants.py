@@ -36,6 +36,17 @@ class ViolationError(AssertionError):
     """An invariant does not hold."""
 
 
+class Said(msgspec.Struct, frozen=True):
+    """Something in the log that a service's number of replicas hangs on."""
+
+    sequence: int
+    at: float
+    metric: str = ""  # Empty: the number itself was changed …
+    level: str = ""  # … by the autoscaler's step "up" or "down", or by another's word, "".
+    asks: int = 0  # What the load asked for, of as many as it was measured of.
+    target: float = 0.0
+
+
 class LogChecker:
     """Watch the log grow."""
 
@@ -49,6 +60,7 @@ class LogChecker:
         self.revisions: dict[str, int] = {}
         self.unreadable: dict[int, int] = {}  # Sequence: records of its rejection.
         self.scales: dict[tuple[str, int], dict[str, int]] = {}  # Slots wanted, by revision.
+        self.said: dict[tuple[str, str], list[Said]] = {}  # What a number of replicas hangs on.
         self.green: dict[tuple[str, str, str], None] = {}  # Versions that are not promoted.
         self.by_type: Counter[str] = Counter()
         self.laws = LAWS
@@ -125,7 +137,7 @@ def only_the_leader_decides(checker: LogChecker, record: Record) -> str:
     if isinstance(record.event, LeaderElected):
         checker.leaders[record.event.service] = record.source
         return ""
-    if service in ("deployer", "scheduler", "health_monitor"):
+    if service in ("autoscaler", "deployer", "health_monitor", "scheduler"):
         leader = checker.leaders.get(service, "nobody")
         if leader != record.source:
             return f"{record.source} decided while {leader} led"

@@ -33,7 +33,7 @@ from segue.log import Fence, Head, Outcome
 from segue.picture import fold_container
 from segue.shell.commands import Append
 from segue.shell.machine import Machine
-from segue.testing.world import rollout_mistakes
+from segue.testing.world import rollout_mistakes, scaling_mistakes
 from segue.testing.world.planting import Plant, each
 from segue.testing.world.process import Process
 from segue.testing.world.run import World
@@ -366,28 +366,32 @@ def lease_counted_too_long(world: World) -> None:
         host.margin_s = -3.0
 
 
-MISTAKES: dict[str, Plant] = {
-    plant.__name__: plant
-    for plant in (
-        unfenced,
-        hasty_leader,
-        own_events_unseen,
-        fresh_ids,
-        host_clock,
-        never_rejoins,
-        amnesia,
-        absence_is_an_order,
-        no_grace,
-        overbooking,
-        two_answers_at_once,
-        deaf_to_late_assignments,
-        believes_blind_retirements,
-        moves_by_stopping,
-        drains_nothing,
-        goes_on_in_another_log,
-        fenced_by_slot,
-        obeys_old_orders,
-        no_fencer,
-        lease_counted_too_long,
-    )
-} | rollout_mistakes.MISTAKES
+MISTAKES: dict[str, Plant] = (
+    {
+        plant.__name__: plant
+        for plant in (
+            unfenced,
+            hasty_leader,
+            own_events_unseen,
+            fresh_ids,
+            host_clock,
+            never_rejoins,
+            amnesia,
+            absence_is_an_order,
+            no_grace,
+            overbooking,
+            two_answers_at_once,
+            deaf_to_late_assignments,
+            believes_blind_retirements,
+            moves_by_stopping,
+            drains_nothing,
+            goes_on_in_another_log,
+            fenced_by_slot,
+            obeys_old_orders,
+            no_fencer,
+            lease_counted_too_long,
+        )
+    }
+    | rollout_mistakes.MISTAKES
+    | scaling_mistakes.MISTAKES
+)

@@ -14,14 +14,15 @@ from segue.events.node import (
     NodeRemovalRequested,
     NodeUncordonRequested,
 )
-from segue.events.scale import ScaleRequested
+from segue.events.scale import ScaleRequested, ScaleResumeRequested
 from segue.log import Message
-from segue.testing.world import releases
+from segue.testing.world import loads, releases
 from segue.testing.world.bus import SimBus
 from segue.testing.world.sim import Sim
 
 APPS = ("shop", "blog", "bank")
 SERVICES = ("web", "db", "job")
+PETITIONS = 0.2  # … and so much of one of loads about what follows them.
 RELEASES = 0.7  # So much of what is asked for in a run of releases is about them.
 
 
@@ -31,18 +32,23 @@ class People:
     def __init__(self, sim: Sim, bus: SimBus, slots: int, nodes: list[str]) -> None:
         self.sim, self.bus, self.slots, self.nodes = sim, bus, slots, nodes
         self.asked = 0
-        self.releasing = releases.are_on(sim.seed)
+        self.releasing, self.following = releases.are_on(sim.seed), loads.are_on(sim.seed)
 
     def say(self, event: Event) -> None:
-        """Publish a request as any program does."""
+        """Publish a request as any program does; what is deployed may follow its load."""
         self.asked += 1
+        web = event.compose["services"].get("web") if isinstance(event, DeployRequested) else None
+        if self.following and web is not None:
+            loads.follow(self.sim.random, web, self.slots)
         event_id = f"ask-{self.asked}"
         self.bus.say([encode(event, id=event_id, source="/people", time=self.bus.time)])
 
     def ask(self) -> None:
         """Ask for one thing at random."""
         dice = self.sim.random
-        if self.releasing and dice.random() < RELEASES:
+        if self.following and dice.random() < PETITIONS:
+            self.say(loads.petition(dice, dice.choice(APPS)))
+        elif self.releasing and dice.random() < RELEASES:
             wish = releases.wish(dice, APPS[0], self.slots)
             self.say(wish)
             if isinstance(wish, DeployRequested):
@@ -81,6 +87,12 @@ class People:
                 self.bare(f"deploy.requested.{app}", self.compose())
             case _:
                 self.babble(app)
+
+    def let_go(self) -> None:
+        """Leave most of what follows its load to itself again."""
+        for app in APPS if self.following else ():
+            if self.sim.chance(0.8):
+                self.say(ScaleResumeRequested(app=app, service="web"))
 
     def give_up(self, node: str) -> None:
         """Want a node forgotten at once, whatever runs there."""

@@ -54,7 +54,7 @@ class Process:
         leads: bool = True,
         subjects: Sequence[str] = (),
         hears: Sequence[str] = (),
-        read_news: Callable[[bytes], Any] = lambda data: data,
+        read_news: Callable[[str, bytes], Any] = lambda _, data: data,
         perform: Callable[["Process", Any], None] | None = None,
     ) -> None:
         self.sim, self.bus, self.decoded = sim, bus, decoded
@@ -199,7 +199,7 @@ class Process:
         if self.leads and subject.startswith(self._beats):
             self.machine.heard_leader(_BEAT.decode(data), self.clock)
         else:
-            self.hear(self.read_news(data))
+            self.hear(self.read_news(subject, data))
 
     def answered(self, number: int, outcome: Outcome) -> None:
         """What became of a write."""

@@ -22,7 +22,7 @@ from segue.events.rollout import (
     RolloutStalled,
     RolloutStarted,
 )
-from segue.events.scale import ScaleAccepted
+from segue.events.scale import ScaleAccepted, ScaleDecided
 from segue.picture import App, Container, Picture, Service, Slot
 from segue.picture.fold_rollout import config
 from segue.picture.state import Rollout
@@ -30,6 +30,7 @@ from segue.shell.commands import Append
 from segue.testing.world.invariants import LogChecker
 from segue.testing.world.process import Process
 from segue.testing.world.releases import BROKEN, waits_for_a_person
+from segue.testing.world.scaling import counts
 from segue.wants import at_hand, digest_of, is_new, ready, routed, version
 
 STEP_S, REST_S = 12.0, 20.0  # What a step may take beside what it waits for, and what all of it.
@@ -233,10 +234,13 @@ def what_is_restored_keeps_its_scale(checker: LogChecker, record: Record) -> str
             last = checker.scales.get((event.app, event.restores), {})
             for name, replicas in asked.items():
                 spec = event.spec.services[name]
-                if not spec.is_global and last.get(name, replicas) != replicas:
+                follows = spec.is_global or spec.autoscale is not None  # Nodes, or its load.
+                if not follows and last.get(name, replicas) != replicas:
                     return f"{name} has {replicas} slots, {last[name]} were wanted last"
         checker.scales[event.app, event.revision] = asked
-    elif isinstance(event, ScaleAccepted):
+    elif isinstance(event, ScaleAccepted) or (
+        isinstance(event, ScaleDecided) and counts(checker.picture, event, record.time)
+    ):
         app = checker.picture.apps.get(event.app)
         for revision in (app.revision, max(app.completed, default=0)) if app is not None else ():
             kept = checker.scales.get((event.app, revision), {})

@@ -13,13 +13,11 @@ from segue_node_runner.labels import Identity
 from segue_node_runner.simulated import Manner
 
 from segue.events.container import ContainerRetired
-from segue.events.deploy import DeployAccepted
 from segue.events.node import NodeRequestRejected
 from segue.events.rollout import RolloutStarted
-from segue.events.scale import ScaleAccepted
 from segue.picture import Picture
 from segue.shell.commands import Append
-from segue.testing.world import agreement, releases, rollouts
+from segue.testing.world import agreement, loads, releases, rollouts, scaling, storms
 from segue.testing.world.bus import EPOCH_S
 from segue.testing.world.faults import Faults
 from segue.testing.world.hosts import LOOK_S, Cluster, Host
@@ -32,6 +30,7 @@ from segue.testing.world.invariants import (
     no_clock_runs_ahead,
     nothing_is_stopped_without_an_order,
 )
+from segue.testing.world.loads import Demand
 from segue.testing.world.patience import Patience
 from segue.testing.world.people import APPS, People
 from segue.testing.world.process import Process
@@ -43,8 +42,6 @@ DOUBLE_MOST_S = 90.0
 STRICT_MOST_S = 2 * LOOK_S  # A start that the engine carries out late lives for one look at most.
 SPOKEN_S = (25.0, 50.0)  # When in the calm a person ends what waits for one's word.
 CLEARED_S = (5.0, 30.0)  # When in the calm a person removes what a replaced log left running.
-EACH = 8  # Requested, refused a place, assigned, pulled, started, healthy, retired, stopped.
-WIDE = ("fault.bus_down", "fault.election", "fault.store_lost", "fault.store_restored")
 CROSSED_S = 30.0  # So long after it what was ordered before may still be started.
 
 
@@ -79,7 +76,9 @@ class World:
             sickens=frozenset((releases.SICKENS,)),
             unknown=frozenset((releases.UNKNOWN,)),
         )
-        self.cluster = Cluster(self.sim, nodes=plan.nodes, manner=manner)
+        following = loads.are_on(seed)
+        self.cluster = Cluster(self.sim, nodes=plan.nodes, manner=manner, loads=following)
+        self.demand = Demand(self.sim, self.cluster.bus, self.cluster.hosts, APPS)
         self.checker = self._new_checker()
         names = [host.name for host in self.cluster.hosts]
         self.people = People(self.sim, self.cluster.bus, plan.slots, names)
@@ -100,6 +99,8 @@ class World:
             host.engine.manner.cpu_millicores = self.sim.random.choice((2_000, 3_000, 8_000))
             host.begin()
         self.sim.at(self.sim.between(5, plan.faults_s), self._take_snapshot)
+        if following:
+            self.demand.begin(plan.faults_s, plan.faults_s + plan.calm_s)
         Patience(self)
 
     def play(self) -> Result:
@@ -114,6 +115,7 @@ class World:
             self.sim.at(self.sim.between(0.5, self.plan.faults_s), people.ask)
         self.sim.run(self.plan.faults_s)
         faults.heal()
+        people.let_go()
         if self.cluster.bus.stores:
             for after_s in CLEARED_S:
                 self.sim.at(after_s, self._clear_up)
@@ -138,13 +140,13 @@ class World:
         marks["loss.held"] += by_type["node.loss_held"]
         marks["unplaceable"] += by_type["container.unplaceable"]
         marks["rejoin"] += max(0, by_type["node.joined"] - self.plan.nodes)
-        marks["takeover"] += max(0, by_type["leader.elected"] - 3)
+        marks["takeover"] += max(0, by_type["leader.elected"] - len(self.checker.leaders))
         marks["node.drained"] += by_type["node.drained"]
         marks["node.drain_held"] += by_type["node.drain_held"]
         marks["node.removed"] += by_type["node.removed"]
         marks["fenced"] += sum(p.machine.refusals for p in self.cluster.processes)
         for record in self.checker.records:
-            if record.event.type.startswith(("rollout.", "deploy.reverted")):
+            if record.event.type.startswith(("rollout.", "deploy.reverted", "load.", "scale.")):
                 marks[record.event.type] += 1
             if isinstance(record.event, RolloutStarted):
                 marks[f"rollout.{record.event.strategy}.{record.event.order}"] += 1
@@ -158,7 +160,8 @@ class World:
         bus = self.cluster.bus
         checker = LogChecker(self.sim, self.cluster.decoded, bus.late)
         checker.picture.state.cluster, checker.replaced = bus.log.cluster, bus.stores > 0
-        checker.laws += rollouts.LAWS
+        checker.laws += rollouts.LAWS + scaling.LAWS
+        self.demand.picture = checker.picture
         return checker
 
     def _store_replaced(self) -> None:
@@ -208,6 +211,10 @@ class World:
             problem = law(process, command, now)
             if problem:
                 raise ViolationError(self.checker.story(law.__name__, problem))
+        for rule in () if self.cluster.bus.stores else scaling.DECIDING:
+            problem = rule(self.checker, process, command, EPOCH_S + self.sim.now)
+            if problem:
+                raise ViolationError(self.checker.story(rule.__name__, problem))
 
     def _check_effect(self, host: Host, process: Process, effect: object) -> None:
         problem = ""
@@ -285,11 +292,13 @@ class World:
             self.everyone_sees_the_same,
             self.a_snapshot_and_the_tail_are_the_log,
             self.the_log_does_not_storm,
+            self.loads_do_not_storm,
             self.nobody_decided_twice,
             self.every_unreadable_message_has_its_record,
             self.every_request_is_answered,
             self.what_is_drained_is_empty,
             self.every_rollout_ends,
+            self.the_number_follows_the_load,
             self.every_slot_is_filled_once_and_nothing_else_runs,
         ):
             problem = law(picture)
@@ -307,28 +316,17 @@ class World:
         )
 
     def the_log_does_not_storm(self, _: Picture) -> str:
-        """I14: the number of events is bounded by what was asked for and what broke.
+        """I14: the number of events is bounded by what was asked for and what broke."""
+        return storms.storm(self.checker, self.sim.marks, self.people.asked, self.plan.nodes)
 
-        A slot costs no more than `EACH` events each time it is asked for, a node no more each time
-        that it or the bus is broken, and what stands on it as many once more.
-        """
-        strikes = sum(n for mark, n in self.sim.marks.items() if mark.startswith("fault."))
-        wide = 1 + sum(self.sim.marks[mark] for mark in WIDE)
-        asked, nodes = self._asked_for(), self.plan.nodes
-        most = 400 + 30 * (self.people.asked + strikes)
-        most += EACH * (asked + nodes * wide + strikes * (1 + asked // nodes))
-        events = len(self.cluster.bus.log.stored)
-        return "" if events <= most else f"{events} events; {most} would be plenty"
+    def loads_do_not_storm(self, _: Picture) -> str:
+        """I14: what is said of loads is bounded too."""
+        return scaling.loads_do_not_storm(self.checker, self.demand, storms.strikes(self.sim.marks))
 
-    def _asked_for(self) -> int:
-        """Count the slots that accepted requests were about, each as often as it was asked for."""
-        events = [record.event for record in self.checker.records]
-        scaled = sum(event.replicas for event in events if isinstance(event, ScaleAccepted))
-        return scaled + sum(
-            self.plan.nodes if spec.is_global else spec.replicas
-            for event in events
-            if isinstance(event, DeployAccepted)
-            for spec in event.spec.services.values()
+    def the_number_follows_the_load(self, _: Picture) -> str:
+        """There are as many replicas as the load asks for, and it is the true one."""
+        return scaling.the_number_follows_the_load(
+            self.checker, self.demand, EPOCH_S + self.sim.now
         )
 
     def nobody_decided_twice(self, _: Picture) -> str:
