@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from segue.events.container import ContainerRetired
-from segue.events.deploy import DeployCompleted, DeployRequested
+from segue.events.deploy import DeployCompleted, DeployRequested, DeployReverted
 from segue.events.gateway import EndpointDrained, EndpointReady, GatewayJoined, GatewayLeft
 from segue.events.node import NodeJoined
 from segue.events.scale import ScaleRequested
@@ -115,3 +115,24 @@ async def test_ten_replicas_are_replaced_under_load_and_no_request_fails(segue: 
     assert tally.failed == []
     assert tally.answers.keys() == {"v1\n", "v2\n"}
     assert await ask("127.0.0.1", PORT) == (200, "v2\n")
+
+
+async def test_a_canary_that_fails_is_taken_back_under_load_and_no_request_fails(
+    segue: Cluster,
+) -> None:
+    await deploy(segue, "v1")
+    await segue.wait_event(DeployCompleted, revision=1)
+    for slot in (1, 2, 3):
+        await segue.wait_event(EndpointReady, slot=slot)
+    ours = {
+        "probe": {"readiness": {"tcp": 9}},  # Nothing listens there.
+        "rollout": {"strategy": "canary", "canary": 1, "deadline": "3s"},
+    }
+    bad = {"services": {"web": web("v2", 3) | {"x-segue": ours}}}
+    async with under_load(("127.0.0.1", PORT), clients=4, pause_s=0.01) as tally:
+        await segue.say(DeployRequested(app="shop", compose=bad))
+        await segue.wait_event(DeployReverted, revision=2, within_s=90)
+        await segue.wait_event(DeployCompleted, revision=3, within_s=90)
+    print(f"{tally.asked} requests")
+    assert tally.failed == []
+    assert tally.answers.keys() == {"v1\n"}

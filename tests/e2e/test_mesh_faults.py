@@ -10,11 +10,12 @@ from segue.events.gateway import EndpointReady, GatewayJoined
 from segue.events.node import NodeLost
 from segue.testing.crowd import comes_back
 from segue.testing.hosts import Hosts
-from segue.testing.load import ask, ask_past_gateway, under_load
-from segue.testing.mesh import HTTP_PORT, Mesh, meshed, web
+from segue.testing.load import Tally, ask, ask_past_gateway, under_load
+from segue.testing.mesh import HTTP_PORT, Mesh, in_all_ways, meshed, web
 from segue.testing.nats_cluster import NatsCluster
 
 pytestmark = [pytest.mark.engine, pytest.mark.hosts]
+CLIENTS = 18  # A third by GET, a third by POST, a third over TCP connections.
 
 
 @pytest.fixture
@@ -32,11 +33,18 @@ def kill_one(bed: Mesh, number: int) -> None:
     host.engine.ask("POST", f"/containers/{bed.container(host, 'web')}/kill")
 
 
+def only_what_was_under_way_is_lost(tally: Tally, deaths: int = 1) -> None:
+    """No GET; of POSTs and TCP connections at most what each client had begun."""
+    print(f"{tally.asked} requests, the slowest {tally.slowest_s:.2f} s; lost: {dict(tally.lost)}")
+    assert tally.lost["GET"] == 0, tally.failed
+    assert sum(tally.lost.values()) <= CLIENTS * 2 // 3 * deaths, tally.failed
+
+
 async def test_a_container_that_is_killed_costs_no_request_on_whichever_host_it_was(
     bed: Mesh,
 ) -> None:
-    places = [(host.address, HTTP_PORT) for host in bed.hosts]
-    async with under_load(*places, clients=16, pause_s=0.05, keep=True) as tally:
+    places = in_all_ways(*bed.hosts)
+    async with under_load(*places, clients=CLIENTS, pause_s=0.05, keep=True) as tally:
         await tally.more()
         for number in (1, 2, 3):
             head = await bed.head()
@@ -44,13 +52,12 @@ async def test_a_container_that_is_killed_costs_no_request_on_whichever_host_it_
             await bed.wait_event(ContainerFailed, after=head)
             await bed.wait_event(EndpointReady, after=head)
             await tally.more()
-    print(f"{tally.asked} requests, the slowest {tally.slowest_s:.2f} s")
-    assert tally.failed == []
+    only_what_was_under_way_is_lost(tally, deaths=3)
 
 
 async def test_a_host_that_dies_costs_those_who_ask_others_no_request(bed: Mesh) -> None:
-    places = [(bed.hosts[number].address, HTTP_PORT) for number in (1, 2)]
-    async with under_load(*places, clients=16, pause_s=0.05, keep=True) as tally:
+    places = in_all_ways(bed.hosts[1], bed.hosts[2])
+    async with under_load(*places, clients=CLIENTS, pause_s=0.05, keep=True) as tally:
         await tally.more()
         head = await bed.head()
         bed.hosts[3].cut()
@@ -58,16 +65,15 @@ async def test_a_host_that_dies_costs_those_who_ask_others_no_request(bed: Mesh)
         await bed.wait_event(NodeLost, after=head, node="host-3")
         await bed.wait_event(EndpointReady, after=head)
         await tally.more()
-    print(f"{tally.asked} requests, the slowest {tally.slowest_s:.2f} s")
     await comes_back(bed, bed.hosts[3])
-    assert tally.failed == []
+    only_what_was_under_way_is_lost(tally)
 
 
 async def test_a_gateway_that_is_killed_with_its_proxy_costs_those_who_ask_others_no_request(
     bed: Mesh,
 ) -> None:
-    places = [(bed.hosts[number].address, HTTP_PORT) for number in (1, 2)]
-    async with under_load(*places, clients=16, pause_s=0.05, keep=True) as tally:
+    places = in_all_ways(bed.hosts[1], bed.hosts[2])
+    async with under_load(*places, clients=CLIENTS, pause_s=0.05, keep=True) as tally:
         await tally.more()
         head = await bed.head()
         bed.kill_gateway(bed.hosts[3])
@@ -75,7 +81,7 @@ async def test_a_gateway_that_is_killed_with_its_proxy_costs_those_who_ask_other
         bed.start("gateway", "host-3")
         await bed.wait_event(GatewayJoined, after=head, node="host-3")
         await tally.more()
-    assert tally.failed == []
+    only_what_was_under_way_is_lost(tally)
     assert (await ask(bed.hosts[3].address, HTTP_PORT))[0] == 200
 
 

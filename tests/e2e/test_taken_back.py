@@ -7,6 +7,7 @@ last, and that the old version is there.
 import json
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import AsyncIterator
 from subprocess import CompletedProcess
@@ -129,3 +130,23 @@ async def test_a_canary_that_fails_its_probe_is_the_only_one_that_was_tried(segu
     advanced = [r.event for r in await segue.records() if isinstance(r.event, RolloutAdvanced)]
     assert [event.slots for event in advanced] == [[1]]
     assert segue.running() == before
+
+
+async def test_ctrl_c_during_a_rollout_ends_only_the_following(segue: Cluster) -> None:
+    file = segue.folder / "compose.json"
+    newer = GOOD | {"command": ["sleep", "2000"]}
+    file.write_text(json.dumps({"services": {"web": newer}}), encoding="utf-8")
+    command = [sys.executable, "-m", "segue_cli", "deploy", str(file), "--app", "shop"]
+    env = os.environ | {"NATS_URL": segue.server.url, "COLUMNS": "200"}
+    async with await anyio.open_process(command, env=env) as process:
+        await segue.wait_event(RolloutAdvanced)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        said = b"".join([part async for part in process.stderr]).decode()
+        with anyio.fail_after(60):
+            assert await process.wait() == 130
+    assert "not followed any longer; the deploy goes on" in said
+    assert "`segue rollout status shop`" in said
+    assert "`segue rollout abort shop`" in said
+    assert "Traceback" not in said
+    await segue.wait_event(DeployCompleted, revision=2, within_s=90)

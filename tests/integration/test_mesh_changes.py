@@ -14,7 +14,7 @@ from segue.events.node import (
 )
 from segue.testing.hosts import Hosts
 from segue.testing.load import line, under_load
-from segue.testing.mesh import HTTP_PORT, TCP_PORT, Mesh, meshed, on, web
+from segue.testing.mesh import HTTP_PORT, TCP_PORT, Mesh, in_all_ways, meshed, on, web
 from segue.testing.nats_cluster import NatsCluster
 
 pytestmark = [pytest.mark.engine, pytest.mark.hosts]
@@ -54,8 +54,8 @@ async def test_a_service_that_is_moved_to_another_host_is_reached_by_name_all_th
     await bed.deploy(services)
     await bed.led_to("web", 1, 2, 3)
     assert bed.hosts_of("web") == {"host-2", "host-3"}
-    places = [(bed.hosts[number].address, HTTP_PORT) for number in (1, 3)]
-    async with under_load(*places, clients=8, pause_s=0.05, keep=True) as tally:
+    places = in_all_ways(bed.hosts[1], bed.hosts[3])
+    async with under_load(*places, clients=12, pause_s=0.05, keep=True) as tally:
         await tally.more()
         head = await bed.head()
         await bed.say(NodeDrainRequested(node="host-2"))
@@ -81,10 +81,10 @@ async def test_ten_replicas_are_replaced_under_load_and_no_request_or_line_is_cu
     await bed.deploy({"web": web(10, version="old", deploy=deploy, **more)})
     await bed.led_to("web", *range(1, 11))
     assert bed.hosts_of("web") == {"host-1", "host-2", "host-3"}
-    places = [(host.address, HTTP_PORT) for host in bed.hosts]
+    places = in_all_ways(*bed.hosts)
     at = bed.hosts[1].address
     async with (
-        under_load(*places, clients=16, pause_s=0.05, keep=True) as tally,
+        under_load(*places, clients=18, pause_s=0.05, keep=True) as tally,
         line(at, TCP_PORT) as tcp,
         line(at, HTTP_PORT, upgraded=True) as socket,
         anyio.create_task_group() as tasks,
@@ -117,8 +117,8 @@ async def test_a_canary_that_never_answers_its_probe_is_taken_back_and_nobody_no
 ) -> None:
     await bed.deploy({"web": web(3)})
     await bed.led_to("web", 1, 2, 3)
-    places = [(host.address, HTTP_PORT) for host in bed.hosts]
-    async with under_load(*places, clients=16, pause_s=0.05, keep=True) as tally:
+    places = in_all_ways(*bed.hosts)
+    async with under_load(*places, clients=18, pause_s=0.05, keep=True) as tally:
         await tally.more()
         head = await bed.head()
         ours = {

@@ -220,3 +220,19 @@ def test_a_service_that_is_forgotten_before_it_was_looked_at_is_passed_over(
     assert APP not in ward.picture.apps
     assert ward.picture.touched
     assert ward.beat("a", for_s=1) == []
+
+
+def test_a_version_that_was_taken_back_does_not_leave_its_service_flapping() -> None:
+    ward = running()
+    bad = ServiceSpec(image="bad", health=WEB.health)
+    ward.say(accepted(2, web=bad))
+    ward.run(ward.ask("web", 1, 2))
+    for _ in range(5):
+        crash(ward)
+    assert len(ward.all(ServiceFlapping)) == 1
+    quiet = ward.beat("a", for_s=10)
+    assert quiet == [], "it flaps as long as it is to run what fails"
+    [steady] = ward.tell(accepted(3, web=WEB))
+    assert isinstance(steady, ServiceSteady)
+    assert steady.quiet_s == 10
+    assert ward.beat("a", for_s=300) == []

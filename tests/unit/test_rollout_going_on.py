@@ -21,7 +21,7 @@ from segue.events.rollout import (
     RolloutStalled,
 )
 from segue.events.scale import ScaleRequested
-from segue.spec import Dependency, Restart, Strategy, Update
+from segue.spec import Dependency, Restart, ServiceSpec, Strategy, Update
 from segue.testing.shop import APP, Shop, accepted
 from segue.testing.versions import CHECK, board, finish, images, said, shop, spec, step, steps
 
@@ -120,6 +120,36 @@ def test_a_canary_of_several_is_brought_up_in_as_many_steps_as_it_takes() -> Non
     (held,) = said(step(there), RolloutHeld)
     assert held.reason.startswith("the canary is ready")
     assert steps(there) == [[1, 2], [3]]
+
+
+def test_a_canary_that_is_all_of_its_service_waits_for_a_person_too() -> None:
+    way = Strategy(kind="canary", promote="manual")
+    there = shop(replicas=1)
+    there.up(*there.tell(accepted(2, web=spec("w:2", replicas=1, strategy=way))))
+    step(there)
+    step(there)
+    assert images(there) == ["1 w:2"]
+    assert [one.reason for one in there.all(RolloutHeld)] == [
+        "the canary is ready; promote the new version, or abort"
+    ]
+    assert there.all(RolloutCompleted) == []
+    there.up(*there.tell(RolloutPromoteRequested(app=APP)))
+    finish(there)
+    assert len(there.all(RolloutCompleted)) == 1
+
+
+def test_who_goes_on_without_what_fails_says_once_that_a_dependency_is_not_there() -> None:
+    needs = {"db": Dependency()}
+    db = ServiceSpec(image="d", restart=Restart(condition="none"))
+    update = Update(parallelism=1, failure_action="continue")
+    there = board()
+    there.deploy(web=spec("w:1", depends_on=needs), db=db)
+    there.up(*there.tell(accepted(2, web=spec("w:2", depends_on=needs, update=update), db=db)))
+    there.fail(there.container("db"))
+    for _ in range(4):
+        step(there, 301)
+    assert [one.reason for one in there.all(RolloutHeld)] == ["what it depends on is not there"]
+    assert there.all(RolloutStalled) == []
 
 
 def test_a_dependent_names_the_rollout_that_comes_first() -> None:

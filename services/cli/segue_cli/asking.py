@@ -115,18 +115,18 @@ def is_answer(record: Record, said: Said) -> bool:
     return record.cause == said.id
 
 
-def unless_interrupted(text: str, hint: str) -> AbstractContextManager[None]:
+def unless_interrupted(text: str, hint: str | Callable[[], str]) -> AbstractContextManager[None]:
     """Tell whoever presses Ctrl-C meanwhile what goes on all the same."""
     return interruptible(f"not followed any longer; {text}", hint)
 
 
 @contextmanager
-def interruptible(text: str, hint: str = "") -> Iterator[None]:
+def interruptible(text: str, hint: str | Callable[[], str] = "") -> Iterator[None]:
     """Tell whoever presses Ctrl-C meanwhile what that leaves behind."""
     try:
         yield
     except anyio.get_cancelled_exc_class():
-        raise InterruptedByUserError(text, hint) from None
+        raise InterruptedByUserError(text, hint() if callable(hint) else hint) from None
 
 
 def unanswered(timeout_s: float) -> TimedOutError:

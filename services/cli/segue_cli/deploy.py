@@ -101,8 +101,7 @@ async def _upload(bus: Bus, found: Loaded) -> None:
 async def _follow(
     bus: Bus, progress: Progress, said: Said, screen: Screen, timeout_s: float, *, wait: bool
 ) -> None:
-    app = progress.app
-    goes_on = unless_interrupted("the deploy goes on", f"`segue ps {app}` shows how far it is")
+    goes_on = unless_interrupted("the deploy goes on", lambda: _how_far(progress))
     try:
         with goes_on, anyio.fail_after(timeout_s):
             await patiently(_until_ended(bus, progress, said, screen, wait=wait), screen.complain)
@@ -125,6 +124,15 @@ async def _until_ended(
             accepted = isinstance(event, DeployAccepted) and answers
             if progress.end is not None or (accepted and not wait):
                 return
+
+
+def _how_far(progress: Progress) -> str:
+    """Say what tells of a deploy that is not followed any longer."""
+    app = progress.picture.apps.get(progress.app)
+    if app is None or all(service.rollout is None for service in app.services.values()):
+        return f"`segue ps {progress.app}` shows how far it is"
+    shows = f"`segue rollout status {progress.app}` shows how far it is"
+    return f"{shows}, `segue rollout abort {progress.app}` takes it back"
 
 
 def _late(progress: Progress, timeout_s: float) -> CommandError:

@@ -32,7 +32,6 @@ from segue_deployer.slots import gate_of, retire, room
 from segue_deployer.tally import Tally, relieved
 
 SHOWN = 100
-_STOPPED_FIRST = "others of its service are not up, and it has to be stopped first"
 
 
 def decide(
@@ -149,6 +148,8 @@ class _Step:
         if waited_s < self.service.spec.strategy.deadline_s:
             return
         slots = [number for _, number in self.tally.places("advancing")]
+        if not slots and self.update.failure_action == "continue":
+            return  # There is nothing to go on without; why it is held was said.
         if not reason:
             reason = f"{self.service.name}.{slots[0]} {self._waits(slots[0])}"
             reason += f", and {len(slots) - 1} more wait" if len(slots) > 1 else ""
@@ -219,12 +220,13 @@ class _Step:
         """Let the next slots run the new version, or say why that has to wait."""
         left = len(self.tally.places("first")) + len(self.tally.places("rest"))
         done = self.tally.at_hand - left
-        if not left:
+        canary = self._waits_for_canary(done)
+        if not left and not canary:
             yield self._complete()
             return
         if self.rollout.paused:
             return
-        if self._waits_for_canary(done):
+        if canary:
             yield from self._hold("the canary is ready; promote the new version, or abort")
             return
         if reason := self._waits_for_others():
@@ -238,11 +240,9 @@ class _Step:
             return  # The step takes their room.
         todo = chain(self.tally.places("first"), self.tally.places("rest"))
         slots = self._chosen((number for _, number in todo), done)
-        if slots:
-            event = RolloutAdvanced(**self.scope, slots=slots, done=done, total=self.tally.at_hand)
-            yield Decision(event, self.rollout.cause)
-        else:
-            yield from self._hold(_STOPPED_FIRST) or self._stall(_STOPPED_FIRST)
+        assert slots, "what does not work goes first, and then one that works can be spared"
+        event = RolloutAdvanced(**self.scope, slots=slots, done=done, total=self.tally.at_hand)
+        yield Decision(event, self.rollout.cause)
 
     def _waits_for_canary(self, done: int) -> bool:
         rollout, strategy = self.rollout, self.service.spec.strategy

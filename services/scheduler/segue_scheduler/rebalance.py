@@ -128,8 +128,7 @@ class _Planner:
 
     def _move(self, mates: "_Mates", best: Best) -> Move:
         container = mates.move(best.source, best.target)
-        copy = _next(container)
-        copy.node = best.target
+        copy = _next(container, best.target)
         self.picture.occupy(copy)  # Both run until the older one can go.
         self._copies.append(copy)
         taken, wants = self.taken, mates.wants
@@ -241,7 +240,7 @@ class _Mates:
     def _fits(self, source: Node, target: str) -> bool:
         picture, container = self.planner.picture, self.there[source.name][-1]
         slot = self.service.slots[container.slot]
-        ask = asked(picture, _next(container), self.service.spec, slot)
+        ask = asked(picture, _next(container, target), self.service.spec, slot)
         return not refusal(picture, ask, self.planner.nodes[target])
 
 
@@ -256,8 +255,8 @@ def _movable(picture: Picture) -> Iterator[tuple[App, Service]]:
                 yield app, service
 
 
-def _next(container: Container) -> Container:
-    return msgspec.structs.replace(container, attempt=container.attempt + 1, node="")
+def _next(container: Container, node: str) -> Container:
+    return msgspec.structs.replace(container, attempt=container.attempt + 1, node=node)
 
 
 def _has(node: Node) -> Amounts:

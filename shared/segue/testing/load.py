@@ -10,9 +10,12 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import anyio
+
+Way = Literal["GET", "POST", "TCP"]
+Place = tuple[str, int] | tuple[str, int, Way]
 
 
 class Server:
@@ -152,11 +155,12 @@ async def ask_past_gateway(address: str, port: int, name: str, certificate: str 
 
 
 class Tally:
-    """What came of a load's requests."""
+    """What came of a load's requests; `lost` counts what failed, by the way it was asked."""
 
     def __init__(self) -> None:
         self.answers: Counter[str] = Counter()
         self.failed: list[str] = []
+        self.lost: Counter[str] = Counter()
         self.slowest_s = 0.0
 
     @property
@@ -175,8 +179,8 @@ class Tally:
 class Client:
     """Asks over one connection as long as the server keeps it, then over the next."""
 
-    def __init__(self, address: str, port: int) -> None:
-        self._place = (address, port)
+    def __init__(self, address: str, port: int, way: Way = "GET") -> None:
+        self._place, self._way = (address, port), way
         self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self) -> tuple[int, str]:
@@ -184,7 +188,8 @@ class Client:
         reader, writer = self._line or await asyncio.open_connection(*self._place)
         self._line = None
         try:
-            writer.write(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+            words = f"{self._way} / HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n"
+            writer.write(words.encode())
             status, body, stays = await _answer(reader)
         except BaseException:
             writer.close()
@@ -214,27 +219,33 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, str, bool]:
 
 @contextlib.asynccontextmanager
 async def under_load(
-    *places: tuple[str, int], clients: int = 4, pause_s: float = 0.0, keep: bool = False
+    *places: Place, clients: int = 4, pause_s: float = 0.0, keep: bool = False
 ) -> AsyncIterator[Tally]:
     """Ask while the context lasts, in turns at these places; every client ends what it has begun.
 
-    A client pauses between two requests, and keeps its connection if it is to.
+    A client pauses between two requests, and keeps its connection if it is to. One that asks by
+    `TCP` opens a connection each time, and asks a second time over it.
     """
     tally, over = Tally(), asyncio.Event()
 
     async def client(number: int) -> None:
-        place = places[number % len(places)]
-        kept = Client(*place)
+        address, port, *more = places[number % len(places)]
+        place, way = (address, port), more[0] if more else "GET"
+        kept = Client(*place, way)
         while not over.is_set():
             since = time.monotonic()
             try:
-                status, body = await (kept.ask() if keep else ask(*place))
+                if way == "TCP":
+                    status, body = 200, await _talk(*place)
+                else:
+                    status, body = await (kept.ask() if keep else ask(*place, method=way))
                 words = "" if status == 200 else f"{status} {body}"
             except OSError as error:
                 words = repr(error)
             tally.slowest_s = max(tally.slowest_s, time.monotonic() - since)
             if words:
-                tally.failed.append(f"at {since - begun:.2f} s, {place[0]}: {words}")
+                tally.lost[way] += 1
+                tally.failed.append(f"{way} at {since - begun:.2f} s, {place[0]}: {words}")
             else:
                 tally.answers[body] += 1
             await asyncio.sleep(pause_s)
@@ -262,6 +273,16 @@ class Line:
     def close(self) -> None:
         """End it."""
         self._writer.close()
+
+
+async def _talk(address: str, port: int) -> str:
+    """Say two words over a connection of its own; give who answered, or raise OSError."""
+    async with line(address, port) as opened:
+        for word in ("one", "two"):
+            said = await opened.say(word)
+            if not said.endswith(word):
+                raise ConnectionResetError(f"no answer to {word}, or half of one: {said!r}")
+        return said.removesuffix(f" {word}")
 
 
 @contextlib.contextmanager

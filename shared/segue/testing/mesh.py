@@ -22,6 +22,7 @@ from segue.events.gateway import EndpointReady, GatewayJoined
 from segue.testing.bed import Bed, built
 from segue.testing.engine import BUSYBOX
 from segue.testing.hosts import Host, Hosts
+from segue.testing.load import Place
 from segue.testing.nats_cluster import NatsCluster
 
 HTTP_PORT, TCP_PORT = 8080, 9000
@@ -79,6 +80,12 @@ def on(*hosts: Host, **deploy: Any) -> dict[str, Any]:
     """Keep a service to one host, or to any but others: a part of it for `deploy`."""
     [host] = hosts
     return {"placement": {"constraints": [f"node.id == {host.name}"]}, **deploy}
+
+
+def in_all_ways(*hosts: Host) -> list[Place]:
+    """Give where the service is asked on hosts: by GET, by POST, and over TCP connections."""
+    http: list[Place] = [(one.address, HTTP_PORT, way) for way in ("GET", "POST") for one in hosts]
+    return [*http, *((one.address, TCP_PORT, "TCP") for one in hosts)]
 
 
 class Mesh(Bed):
