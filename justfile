@@ -129,11 +129,9 @@ alone service:
 run service *args:
     {{ run }} {{ trim_end_match("segue-" + kebabcase(service), "-cli") }} {{ args }}
 
-# Measure, and print it: `just bench main_job`, `just bench core_cost`, `just bench envelope_cost`.
-bench name="envelope_cost" *args:
-    if [ -e tests/benchmarks/{{ name }}.py ]; then \
-        {{ run }} python tests/benchmarks/{{ name }}.py {{ args }}; \
-    else {{ run }} pytest -q -s -p no:xdist tests/benchmarks/test_{{ name }}.py {{ args }}; fi
+# Measure, and print one table: `just bench`, `just bench --hosts`, `just bench decisions --seconds 2`.
+bench *args:
+    {{ run }} python tests/benchmarks/run.py {{ args }}
 
 # Deploy an app, kill a container, watch it come back.
 demo *args:

@@ -37,6 +37,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest tests/benchmarks --smoke` keeps the benchmarks alive."""
+    parser.addoption("--smoke", action="store_true", help="run each benchmark once, tiny")
+
+
+def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
+    """Leave the benchmarks out of every other run."""
+    is_one = collection_path.name == "benchmarks" and not config.getoption("--smoke")
+    return True if is_one else None
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """The bus's client knows asyncio only."""

@@ -1,24 +1,22 @@
 """How long writes block while servers of a bus of three die: `just bench bus_of_three`.
 
 One writer repeats each event with its id until it is stored. Printed is, for each fault, the longest
-time between two acknowledgements (median, min, max), and what was lost or stored twice.
+time between two acknowledgements, and what was lost or stored twice.
 """
 
 import argparse
 import collections
-import json
 import pathlib
 import secrets
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
 
 import anyio
 
 from segue.bus import Bus, BusError, Plan, connect
 from segue.log import Message
+from segue.testing.bench import Table, asked
 from segue.testing.hosts import Hosts
 from segue.testing.nats_cluster import NatsCluster
 
@@ -145,8 +143,7 @@ async def count_stored(bus: Bus) -> collections.Counter[str]:
             await anyio.sleep(0.2)
 
 
-async def measure(rounds: int, only: list[str]) -> dict[str, Any]:
-    results: dict[str, Any] = {}
+async def measure(table: Table, rounds: int, only: list[str]) -> None:
     folder = pathlib.Path(tempfile.mkdtemp())
     with Hosts(3, folder) as hosts, NatsCluster(hosts, folder / "bus") as servers:
         async with await connect(servers.settings, name="bench") as bus:
@@ -164,26 +161,18 @@ async def measure(rounds: int, only: list[str]) -> dict[str, Any]:
                 lost = len(acknowledged - set(stored))
                 twice = sum(count > 1 for count in stored.values())
                 name = fault.__name__.replace("_", " ")
-                results[name] = {"gaps_s": gaps, "lost": lost, "twice": twice}
-                middle = statistics.median(gaps)
-                print(
-                    f"| {name} | {middle:.1f} | {min(gaps):.1f} | {max(gaps):.1f} "
-                    f"| {lost} | {twice} |",
-                    flush=True,
-                )
-    return results
+                table.add(f"{name}: writes blocked", gaps)
+                table.add(f"{name}: lost", [lost], "")
+                table.add(f"{name}: stored twice", [twice], "")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=pathlib.Path)
-    parser.add_argument("only", nargs="*")
-    given = parser.parse_args()
-    print("| fault | blocked s, median | min | max | lost | twice |\n|---|---|---|---|---|---|")
-    results = anyio.run(measure, given.rounds, given.only)
-    if given.json:
-        given.json.write_text(json.dumps(results, indent=1))
+    def more(flags: argparse.ArgumentParser) -> None:
+        flags.add_argument("--rounds", type=int, default=3)
+        flags.add_argument("only", nargs="*")
+
+    given = asked(__doc__, more)
+    anyio.run(measure, Table("bus_of_three", given.out), given.rounds, given.only)
 
 
 if __name__ == "__main__":

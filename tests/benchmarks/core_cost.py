@@ -1,14 +1,11 @@
 """What an event costs the deployer and the scheduler as clusters grow: `just bench core_cost`.
 
-Prints one table (median, min, max, ratio to the smallest size) and writes the same as JSON. It
-folds and decides in this process, without bus or engine, and asserts nothing about time.
+Each line has the ratio to the smallest size. It folds and decides in this process, without bus or
+engine.
 """
 
-import argparse
-import json
-import pathlib
-import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 from segue.core import MOST_DECISIONS, Core
@@ -24,6 +21,7 @@ from segue.events.deploy import DeployAccepted
 from segue.ids import derived
 from segue.picture import Container
 from segue.spec import Resources, ServiceSpec, digest
+from segue.testing.bench import Table, asked
 from segue.testing.shop import accepted, joined, scope
 from segue_deployer.core import Deployer
 from segue_scheduler.core import Scheduler
@@ -199,51 +197,32 @@ def filling(nodes: int, slots: int) -> float:
     return slots / sum(log.took)
 
 
-def row(work: str, size: int, took: list[float], smallest: float | None) -> dict[str, Any]:
-    """Print and give one line, in microseconds."""
-    micro = [one * 1e6 for one in took]
-    made: dict[str, Any] = {"work": work, "size": size, "unit": "us", "events": len(micro)}
-    made |= {"median": statistics.median(micro), "min": min(micro), "max": max(micro)}
-    made["ratio"] = made["median"] / (smallest or made["median"])
-    figures = "  ".join(f"{made[name]:10.1f}" for name in ("median", "min", "max"))
-    print(f"{work:44} {size:7,}  {figures}  {made['ratio']:7.2f}", flush=True)
-    return made
-
-
-def measure(slots: list[int], nodes: list[int], events: int) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-
-    def table(work: str, sizes: list[int], measured: Any) -> None:
-        smallest = None
+def measure(table: Table, slots: list[int], nodes: list[int], events: int) -> None:
+    def rows(work: str, sizes: list[int], measured: Callable[[int], list[float]]) -> None:
+        smallest: list[float] = []
         for size in sizes:
-            rows.append(row(work, size, measured(size), smallest))
-            smallest = smallest or rows[-1]["median"]
+            micro = [one * 1e6 for one in measured(size)]
+            table.add(f"{work} {size:,}", micro, "us", beside="the smallest", limit=smallest)
+            smallest = smallest or micro
 
-    print(f"{'us per decision':44} {'size':>7}  {'median':>10}  {'min':>10}  {'max':>10}  ratio")
-    table("deployer: healing, by slots", slots, lambda n: healing(Deployer(), 10, n, events))
-    table("deployer: healing, by nodes", nodes, lambda n: healing(Deployer(), n, 1_000, events))
-    table("deployer: deploying, by slots", slots, deploying)
-    table("scheduler: healing, by slots", slots, lambda n: healing(Scheduler(), 10, n, events))
-    table("scheduler: healing, by nodes", nodes, lambda n: healing(Scheduler(), n, 1_000, events))
-    table("scheduler: others wait, by how many", slots[:2], lambda n: crowded(n, slots[-1]))
-    return rows
+    rows("deployer, healing, slots:", slots, lambda n: healing(Deployer(), 10, n, events))
+    rows("deployer, healing, nodes:", nodes, lambda n: healing(Deployer(), n, 1_000, events))
+    rows("deployer, deploying, slots:", slots, deploying)
+    rows("scheduler, healing, slots:", slots, lambda n: healing(Scheduler(), 10, n, events))
+    rows("scheduler, healing, nodes:", nodes, lambda n: healing(Scheduler(), n, 1_000, events))
+    rows("scheduler, others wait:", slots[:2], lambda n: crowded(n, slots[-1]))
 
 
 def main() -> None:
-    flags = argparse.ArgumentParser()
-    flags.add_argument("--smoke", action="store_true", help="tiny sizes: does it run?")
-    flags.add_argument("--out", default="core_cost.json")
-    asked = flags.parse_args()
-    if asked.smoke:
-        rows, nodes, slots = measure([10, 20], [2, 4], 5), 4, 40
+    given = asked(__doc__)
+    table = Table("core_cost", given.out)
+    if given.smoke:
+        measure(table, [10, 20], [2, 4], 5)
+        nodes, slots = 4, 40
     else:
-        rows, nodes, slots = measure([100, 1_000, 10_000], [10, 100, 1_000], 50), 1_000, 20_000
-    speed = filling(nodes, slots)
-    print(
-        f"scheduler: {slots:,} slots onto {nodes:,} empty nodes: {speed:,.0f} decisions per second"
-    )
-    rows.append({"work": f"fill {nodes} nodes with {slots} slots", "decisions_per_s": speed})
-    pathlib.Path(asked.out).write_text(json.dumps(rows, indent=1))
+        measure(table, [100, 1_000, 10_000], [10, 100, 1_000], 50)
+        nodes, slots = 1_000, 20_000
+    table.add(f"scheduler, {slots:,} slots onto {nodes:,} nodes", [filling(nodes, slots)], "/s")
 
 
 if __name__ == "__main__":

@@ -56,10 +56,10 @@ async def raw(cluster: Cluster, rounds: int) -> list[float]:
         head = await cluster.head()
         client = await nats.connect(cluster.server.url)
         bus = client.jetstream()
-        for number in range(rounds):
-            await bus.publish(PING, b"x" * 400)
+        for _ in range(rounds):
+            ping = await bus.publish(PING, b"x" * 400)
             with anyio.fail_after(30):
-                while (await cluster.head()) < head + 2 * (number + 1):
+                while (pong := await cluster.bus.last(PONG)) is None or pong.sequence < ping.seq:
                     await anyio.sleep(0.002)
         await client.close()
     finally:

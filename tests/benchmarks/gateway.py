@@ -1,20 +1,19 @@
-"""What a gateway costs with 200 services of 5 containers each: time to apply, and memory.
-
-    python tests/benchmarks/gateway.py [SERVICES] [CONTAINERS]
+"""What a gateway costs with 200 services of 5 containers each: `just bench gateway`.
 
 A real HAProxy on the loopback: nobody is behind the addresses, which changes nothing of what is
 measured: making the text, loading it, and telling the running proxy of one container more or less.
 """
 
+import argparse
 import pathlib
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable
 from typing import Any
 
 import anyio
+from segue.testing.bench import Table as Rows
+from segue.testing.bench import asked, pss_mib
 from segue_gateway import runtime
 from segue_gateway.certificates import Certificates
 from segue_gateway.proxy import Proxy
@@ -50,13 +49,7 @@ async def nothing(_: str) -> bytes | None:
     return None
 
 
-def resident(pid: int) -> int:
-    """Give the bytes of memory that a process has."""
-    status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    return next(1024 * int(line.split()[1]) for line in status.splitlines() if "VmRSS" in line)
-
-
-async def main(services: int, containers: int) -> None:
+async def measure(out: Rows, services: int, containers: int) -> None:
     with tempfile.TemporaryDirectory() as place:
         setting = Setting(folder=place)
         proxy = Proxy("haproxy", setting, Certificates(pathlib.Path(place) / "c", nothing))
@@ -82,17 +75,24 @@ async def main(services: int, containers: int) -> None:
                 await anyio.sleep(0.3)
             there = await runtime.processes(f"{place}/master.sock")
             for name, pid in (("worker", there.worker), ("master", there.master)):
-                print(f"{name} memory: {resident(pid) / 1e6:.0f} MB")
+                out.add(f"HAProxy's {name}", [pss_mib(pid)], "MiB")
         finally:
             await proxy.stop()
-        print(f"{services} services x {containers}: file of {len(text.whole) / 1e3:.0f} kB")
+        of = f"{services} services x {containers}"
+        out.add(f"its file: {of}", [len(text.whole) / 1024], "KiB")
         for what, times in took.items():
-            print(
-                f"{what}: median {statistics.median(times) * 1e3:.0f} ms, worst {max(times) * 1e3:.0f} ms"
-            )
+            out.add(f"{what}: {of}", [one * 1000 for one in times], "ms")
+
+
+def main() -> None:
+    def more(flags: argparse.ArgumentParser) -> None:
+        flags.add_argument("--services", type=int, default=200)
+        flags.add_argument("--containers", type=int, default=5)
+
+    given = asked(__doc__, more)
+    sizes = (10, 2) if given.smoke else (given.services, given.containers)
+    anyio.run(measure, Rows("gateway", given.out), *sizes)
 
 
 if __name__ == "__main__":
-    given = [int(word) for word in sys.argv[1:3]]
-    services, containers = (*given, *(200, 5)[len(given) :])
-    anyio.run(main, services, containers)
+    main()

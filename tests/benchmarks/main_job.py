@@ -1,14 +1,10 @@
-"""The main job against the engine under it, in one run: `just bench main_job`.
-
-Prints one table (median, min, max, ratio) and writes the same as JSON. Asserts nothing about time.
-"""
+"""The main job against the engine under it, in one run: `just bench main_job`."""
 
 import argparse
 import concurrent.futures
 import json
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,6 +17,7 @@ from segue.events.container import ContainerStarted
 from segue.events.deploy import DeployCompleted, RemovalCompleted, RemovalRequested
 from segue.events.node import NodeJoined
 from segue.log import Message
+from segue.testing.bench import Table, asked, pss_mib
 from segue.testing.cluster import Cluster, bare, running
 from segue.testing.engine import BUSYBOX, Engine, running_engine
 
@@ -98,7 +95,7 @@ async def remove(cluster: Cluster) -> float:
     return time.perf_counter() - begun
 
 
-async def heal(cluster: Cluster, raw: Raw, slots: int) -> list[dict[str, Any]]:
+async def heal(table: Table, cluster: Cluster, raw: Raw, slots: int) -> None:
     """Kill each slot's container once, the same by hand before each.
 
     Each slot dies once only: a second death would wait out the restart policy's back-off.
@@ -115,17 +112,8 @@ async def heal(cluster: Cluster, raw: Raw, slots: int) -> list[dict[str, Any]]:
         ours.append(time.perf_counter() - begun)
         await anyio.sleep(0.1)
     await anyio.to_thread.run_sync(raw.clear)
-    return [
-        row("killed -> started / create, start (s)", ours, starts),
-        row("killed -> started / kill, create, start (s)", ours, by_hand),
-    ]
-
-
-def pss_mib(pid: int) -> float:
-    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+    table.add("killed -> started", ours, beside="create, start", limit=starts)
+    table.add("killed -> started", ours, beside="kill, create, start", limit=by_hand)
 
 
 def up_times(rounds: int, engine: Engine) -> list[float]:
@@ -148,23 +136,7 @@ def up_times(rounds: int, engine: Engine) -> list[float]:
     return times
 
 
-def row(name: str, times: list[float], limit: list[float] | None = None) -> dict[str, Any]:
-    made = {"work": name, "median": statistics.median(times), "min": min(times), "max": max(times)}
-    if limit:
-        made |= {
-            "limit": statistics.median(limit),
-            "ratio": statistics.median(times) / statistics.median(limit),
-        }
-    compared = (
-        f"  engine {made['limit']:8.3f}  ratio {made['ratio']:5.2f}" if "ratio" in made else ""
-    )
-    spread = f"min {made['min']:8.3f}  max {made['max']:8.3f}"
-    print(f"{name:44} median {made['median']:8.3f}  {spread}{compared}", flush=True)
-    return made
-
-
-async def measure(engine: Engine, size: int, rounds: int, kills: int) -> list[dict[str, Any]]:
-    rows = []
+async def measure(table: Table, engine: Engine, size: int, rounds: int, kills: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with running(pathlib.Path(folder)) as cluster:
             cluster.start_control()
@@ -182,30 +154,29 @@ async def measure(engine: Engine, size: int, rounds: int, kills: int) -> list[di
                 theirs.append(min(tries))
                 ours.append(await deploy(cluster, size, f"deploy-{n}"))
                 removals.append(await remove(cluster))
-            rows.append(row(f"deploy {size} replicas (s)", ours, theirs))
-            rows.append(row(f"remove {size} replicas (s)", removals))
+            table.add(f"deploy {size} replicas", ours, beside="engine", limit=theirs)
+            table.add(f"remove {size} replicas", removals)
             await deploy(cluster, kills, "deploy-killed")
-            rows.extend(await heal(cluster, raw, kills))
+            await heal(table, cluster, raw, kills)
             await remove(cluster)
             await anyio.sleep(2)
             for (name, _), service in cluster.services.items():
-                rows.append(row(f"{name} at rest, PSS (MiB)", [pss_mib(service.process.pid)]))
-            rows.append(row("nats-server at rest, PSS (MiB)", [pss_mib(cluster.server.pid)]))
-    rows.append(row("segue up to ready (s)", up_times(rounds, engine)))
-    return rows
+                table.add(f"{name} at rest", [pss_mib(service.process.pid)], "MiB")
+            table.add("nats-server at rest", [pss_mib(cluster.server.pid)], "MiB")
+    if size > 2:  # Not where it is only tried whether it runs.
+        table.add("segue up to ready", up_times(rounds, engine))
 
 
 def main() -> None:
-    flags = argparse.ArgumentParser()
-    flags.add_argument("--smoke", action="store_true", help="tiny sizes: does it run?")
-    flags.add_argument("--size", type=int, default=30)
-    flags.add_argument("--rounds", type=int, default=3)
-    flags.add_argument("--out", default="main_job.json")
-    asked = flags.parse_args()
-    size, rounds, kills = (2, 1, 1) if asked.smoke else (asked.size, asked.rounds, 20)
+    def more(flags: argparse.ArgumentParser) -> None:
+        flags.add_argument("--size", type=int, default=30)
+        flags.add_argument("--rounds", type=int, default=3)
+
+    given = asked(__doc__, more)
+    size, rounds, kills = (2, 1, 1) if given.smoke else (given.size, given.rounds, 20)
+    table = Table("main_job", given.out)
     with running_engine() as engine:
-        rows = anyio.run(measure, engine, size, rounds, kills)
-    pathlib.Path(asked.out).write_text(json.dumps(rows, indent=1))
+        anyio.run(measure, table, engine, size, rounds, kills)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from typing import Any
 import anyio
 from dnslib import QTYPE, DNSRecord
 
+from segue.testing.bench import Table, asked
 from segue.testing.engine import BUSYBOX
 from segue.testing.hosts import Host, HostEngine, Hosts
 from segue.testing.load import ask
@@ -36,6 +37,7 @@ LASTS_S, BEFORE_S, WITHIN_S, CLIENTS, PAUSE_S = 20.0, 3.0, 5.0, 16, 0.05
 
 RESOLVER = "127.0.0.11"  # The engine's own, in every container.
 OVERLAY = "10.90.0.0/16"
+TABLES: list[Table] = []  # The one that this run fills.
 
 
 # The client, as a process of its own in the network of a container.
@@ -105,10 +107,8 @@ class Load:
 def show(what: str, found: dict[str, Any]) -> None:
     failed = {how: many for how, many in found["counts"].items() if how != "answered"}
     words = ", ".join(f"{many} {how}" for how, many in failed.items()) or "-"
-    print(
-        f"| {what} | {found['asked']} | {found['failed']} | {words} | {found['slowest_s']} |",
-        flush=True,
-    )
+    TABLES[0].add(f"{what}: failed of {found['asked']} ({words})", [found["failed"]], "")
+    TABLES[0].add(f"{what}: slowest", [found["slowest_s"]])
 
 
 def of_service(engine: HostEngine, service: str) -> list[str]:
@@ -275,24 +275,24 @@ def mesh_works(hosts: Hosts, engines: list[SwarmEngine], net: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="containers to kill")
-    parser.add_argument("--only", choices=("segue", "swarm"))
-    parser.add_argument("--client", nargs=3, help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    def more(flags: argparse.ArgumentParser) -> None:
+        flags.add_argument("--rounds", type=int, default=3, help="containers to kill")
+        flags.add_argument("--only", choices=("segue", "swarm"))
+        flags.add_argument("--client", nargs=3, help=argparse.SUPPRESS)
+
+    given = asked(__doc__, more)
     if given.client:
         name, port, seconds = given.client
         asyncio.run(load(name, int(port), float(seconds)))
         return
     folder = pathlib.Path(tempfile.mkdtemp())
-    print("| what | asked | failed | how | slowest s |\n|---|---|---|---|---|", flush=True)
+    TABLES.append(Table("mesh_losses", given.out))
     with Hosts(3, folder) as hosts:
         if given.only != "swarm":
             anyio.run(segue, hosts, folder, given.rounds)
             hosts.restore()
         if given.only != "segue":
             swarm(hosts, given.rounds)
-    print("load of the machine:", pathlib.Path("/proc/loadavg").read_text().strip())
 
 
 if __name__ == "__main__":

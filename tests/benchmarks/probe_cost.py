@@ -11,6 +11,7 @@ import time
 
 import anyio
 from segue.spec import Probe
+from segue.testing.bench import Table, asked
 from segue_node_runner.effects import Ask, Asked
 from segue_node_runner.labels import Identity
 from segue_node_runner.prober import Prober
@@ -32,7 +33,7 @@ def _listen(line: socket.socket) -> None:
     asyncio.run(_serve(line))
 
 
-async def _cost(kind: str, port: int) -> tuple[float, float]:
+async def _cost(kind: str, port: int, lasts_s: float) -> tuple[float, float]:
     probe = Probe(kind=kind, port=port, every_s=EVERY_S)  # type: ignore[arg-type]  # Of two kinds.
     told: list[object] = []
     prober = Prober(told.append)
@@ -50,7 +51,7 @@ async def _cost(kind: str, port: int) -> tuple[float, float]:
             for slot in range(CONTAINERS)
         ]
         prober.want(Ask(asked))
-        await anyio.sleep(LASTS_S)
+        await anyio.sleep(lasts_s)
         after, took_s = resource.getrusage(resource.RUSAGE_SELF), time.monotonic() - began
         tasks.cancel_scope.cancel()
     used_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -59,15 +60,16 @@ async def _cost(kind: str, port: int) -> tuple[float, float]:
 
 def main() -> None:
     """Measure both kinds."""
+    given = asked(__doc__)
+    table = Table("probe_cost", given.out)
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as line:
         listener = multiprocessing.get_context("fork").Process(target=_listen, args=(line,))
         listener.start()
         try:
             for kind in ("http", "tcp"):
-                rate, share = anyio.run(_cost, kind, line.getsockname()[1])
-                print(
-                    f"{kind}: {rate:.0f} probes/s, {share:.1%} of a CPU, {share / rate * 1e6:.0f} us each"
-                )
+                lasts_s = 0.6 if given.smoke else LASTS_S
+                rate, used = anyio.run(_cost, kind, line.getsockname()[1], lasts_s)
+                table.add(f"a probe by {kind}, {rate:.0f} a second", [used / rate * 1e6], "us")
         finally:
             listener.kill()
             listener.join()

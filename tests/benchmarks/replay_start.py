@@ -11,6 +11,7 @@ import pathlib
 import tempfile
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import anyio
 import nats
@@ -46,13 +47,13 @@ def history(nodes: int, slots: int) -> Iterator[Event]:
     spec = accepted(web=ServiceSpec(image="w", replicas=slots))
     yield spec
     of = {"app": "shop", "service": "web"}
-    made = {"revision": 1, "digest": digest(spec.spec, "web")}
+    made: dict[str, Any] = {"revision": 1, "digest": digest(spec.spec, "web")}
     attempt = 0
     while True:
         attempt += 1
         for slot in range(1, slots + 1):
             node = f"node-{(slot + attempt) % nodes}"
-            scope = {**of, "slot": slot, "attempt": attempt}
+            scope: dict[str, Any] = {**of, "slot": slot, "attempt": attempt}
             yield ContainerRequested(**scope, **made)
             yield ContainerAssigned(**scope, **made, node=node, score=90.0)
             yield ContainerStarted(**scope, node=node, engine_id="0" * 12)
@@ -65,7 +66,7 @@ async def write(bus: Bus, events: Iterator[Event], count: int, first: int) -> No
         for number in range(begin, min(begin + AT_ONCE, count)):
             name = f"bench-{first + number}"
             event = next(events)
-            messages.append(encode(event, id=name, source="/bench", time=1_782_000_000.0))
+            messages.append(encode(event, id=name, source="/segue/bench/1", time=1_782_000_000.0))
         outcome = await bus.append(messages, timeout_s=60)
         assert outcome.kind == "stored", outcome
 
