@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from segue.jobs import JOB, Job
+
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A part of an app's canonical form; equal content is equal and has equal bytes."""
@@ -208,6 +210,7 @@ class ServiceSpec(Spec, frozen=True):
     readiness: Probe | None = None  # While it fails, the container is out of service.
     liveness: Probe | None = None  # When it fails, the container is replaced.
     autoscale: Autoscale | None = None  # None: it has as many replicas as it is told.
+    job: Job = JOB
     restart: Restart = Restart()
     depends_on: dict[str, Dependency] = {}
     placement: Placement = Placement()
@@ -332,15 +335,16 @@ class AppSpec(Spec, frozen=True):
 def digest(app: AppSpec, service: str) -> str:
     """Name what makes a slot of `service` differ from another: 12 hexadecimal digits.
 
-    What only others act on is left out (scale and what moves it, restart policy, dependencies,
-    probes, time to drain, placement, labels of the service, how it is moved and kept, extensions,
-    what only gateways serve): changing it replaces no container.
+    What only others act on is left out (scale and what moves it, how jobs are run, restart policy,
+    dependencies, probes, time to drain, placement, labels of the service, how it is moved and kept,
+    extensions, what only gateways serve): changing it replaces no container.
     """
     spec = app.services[service]
     runs = msgspec.structs.replace(
         spec,
         replicas=1,
         autoscale=None,
+        job=JOB,
         restart=Restart(),
         depends_on={},
         drain_s=10.0,

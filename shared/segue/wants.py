@@ -107,7 +107,7 @@ def wanted_slots(picture: Picture, app: App, service: Service) -> dict[int, str]
     if not service.wanted or app.phase in ("removing", "removed"):
         return {}
     if not service.spec.is_global:
-        return dict.fromkeys(range(1, service.replicas + 1), "")
+        return dict.fromkeys(_numbers(service), "")
     by_node = {slot.pinned: number for number, slot in service.slots.items() if slot.pinned}
     orphans = (number for number, slot in service.slots.items() if _orphaned(picture, slot))
     free = itertools.chain(sorted(orphans), itertools.count(1 + max(service.slots, default=0)))
@@ -119,6 +119,35 @@ def wanted_slots(picture: Picture, app: App, service: Service) -> dict[int, str]
             continue
         wanted[by_node[name] if name in by_node else next(free)] = name
     return wanted
+
+
+def _numbers(service: Service) -> list[int]:
+    """Give the slots' numbers; of a job that has its limit, only those that had their turn."""
+    numbers = list(range(1, service.replicas + 1))
+    at_once = service.spec.job.parallelism
+    if not at_once or at_once >= len(numbers):
+        return numbers
+    done = [number for number in numbers if has_done(service, number)]
+    left = sorted(
+        set(numbers) - set(done), key=lambda number: (not _begun(service, number), number)
+    )
+    return sorted((*done, *left[:at_once]))
+
+
+def has_done(service: Service, number: int) -> bool:
+    """Tell whether a job's slot has come to its end as it was to."""
+    slot = service.slots.get(number)
+    container = slot.container if slot is not None else None
+    if container is None or container.phase != "finished" or not current(service, container):
+        return False
+    return container.retired not in ("scaled", "removed")
+
+
+def _begun(service: Service, number: int) -> bool:
+    slot = service.slots.get(number)
+    if slot is None or slot.container is None:
+        return False
+    return slot.over_time or not slot.container.retired
 
 
 def _orphaned(picture: Picture, slot: Slot) -> bool:

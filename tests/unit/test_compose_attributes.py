@@ -305,7 +305,7 @@ SECTIONS = {
 }
 
 
-OURS = ("x-autoscale", "x-ingress", "x-segue")
+OURS = ("x-autoscale", "x-job", "x-ingress", "x-segue")
 
 
 @pytest.mark.parametrize("section", SECTIONS)

@@ -100,7 +100,7 @@ def test_scale_is_another_word_for_replicas() -> None:
             Restart(condition="on-failure", delay_s=5.0, max_attempts=3, window_s=120.0),
         ),
         ({"deploy": {"restart_policy": {"delay": "0s"}}}, Restart(delay_s=0.0)),
-        ({"deploy": {"mode": "replicated-job"}}, Restart(condition="on-failure")),
+        ({"deploy": {"mode": "replicated-job"}}, Restart(condition="on-failure", max_attempts=6)),
     ],
 )
 def test_restart_policies(service: dict[str, Any], restart: Restart) -> None:

@@ -14,7 +14,7 @@ from segue.spec import Resources
 from segue.wants import ready, wanted_slots
 
 from segue_cli import reach
-from segue_cli.amounts import count
+from segue_cli.amounts import count, span
 from segue_cli.moment import stamp
 from segue_cli.story import ended, refusals
 
@@ -124,8 +124,9 @@ def _service(picture: Picture, app: App, service: Service, wanted: Mapping[int, 
     filled = [service.slots[n].container for n in wanted if n in service.slots]
     done = [c for c in filled if c is not None and finished(service, c)]
     up = [c for c in filled if c is not None and works(picture, service, c)] + done
+    most = len(wanted) if service.spec.is_global or not wanted else service.replicas
     old = [c for c in up if c.digest != service.digest]
-    state = _service_state(app, service, up=len(up), missing=len(wanted) - len(up), old=len(old))
+    state = _service_state(app, service, up=len(up), missing=most - len(up), old=len(old))
     if state == "running" and done and len(done) == len(wanted):
         state = "finished"
     note = ""
@@ -134,6 +135,8 @@ def _service(picture: Picture, app: App, service: Service, wanted: Mapping[int, 
     elif state == "updating":
         note = f"{len(up) - len(old)} of {len(wanted)} run the new revision"
         note += f"; {waits}" if (waits := waiting(service)) else ""
+    elif service.spec.job.parallelism and len(up) < most:
+        note = f"at most {service.spec.job.parallelism} at once"
     elif f" {service.name}." in app.taken_back:
         note = app.taken_back
     spec = service.spec
@@ -142,7 +145,7 @@ def _service(picture: Picture, app: App, service: Service, wanted: Mapping[int, 
         service=service.name,
         mode=spec.mode.replace("replicated-", ""),
         up=len(up),
-        wanted=len(wanted),
+        wanted=most,
         updated=stamp(app.changed_at),
         image=spec.image,
         endpoints=reach.endpoints(picture, app, service),
@@ -303,6 +306,9 @@ def condition(picture: Picture, container: Container) -> tuple[str, str]:
 
 
 def _ended(container: Container) -> tuple[str, str]:
+    if container.phase == "finished" and not container.retired:
+        took_s = container.ended_at - (container.started_at or container.ended_at)
+        return "finished", f"exit 0 after {span(took_s)}"
     if container.phase != "failed":
         return container.phase, container.retired
     words = ended(container.reason, container.exit_code, container.message)

@@ -231,6 +231,7 @@ _RETIRED = {
     "superseded": "another container fills its slot",
     "unhealthy": "it is unhealthy",
     "moved": "it moves to another node",
+    "deadline": "its job's deadline has passed",
 }
 
 

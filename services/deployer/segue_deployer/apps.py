@@ -146,8 +146,10 @@ def _those(app: App, tallies: Mapping[str, Tally], kind: Kind) -> Iterator[Block
 
 def _hopeless(picture: Picture, app: App, tallies: Mapping[str, Tally], now: float) -> str:
     """Say why the deploy cannot be waited for any longer, or nothing."""
-    for name, _, container in _those(app, tallies, "used_up"):
+    for name, service, container in _those(app, tallies, "used_up"):
         assert container is not None, "what is used up has ended"
+        if service.slots[container.slot].over_time:
+            return f"{name} took longer than its deadline, {service.spec.job.deadline_s:g} s"
         return f"{name} failed and its restart policy is used up: {_words(container)}"
     if reason := _refused(picture, _those(app, tallies, "blocking")):
         return reason

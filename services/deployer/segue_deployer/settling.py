@@ -11,7 +11,9 @@ from segue.picture import Container, Picture, Service, Slot
 from segue.picture.ending import revivable
 from segue.wants import current, digest_of, ready
 
-RetireReason = Literal["scaled", "replaced", "removed", "superseded", "unhealthy", "moved"]
+RetireReason = Literal[
+    "scaled", "replaced", "removed", "superseded", "unhealthy", "moved", "deadline"
+]
 Unneeded = tuple[Container, RetireReason, Cause]
 
 

@@ -126,6 +126,8 @@ def _next(  # noqa: PLR0917 — all six are what the decision is made from, of s
     picture: Picture, app: App, service: Service, slot: Slot, pinned: str, gates: "_Gates"
 ) -> Decision | None:
     """Decide the next attempt of a slot that has no container."""
+    if slot.over_time:
+        return None
     old = slot.container
     at = 0.0
     if old is None or begins_anew(service, old):

@@ -133,7 +133,9 @@ def _owed(picture: Picture, app: App, service: Service, slot: Slot) -> Iterator[
     """Say what is owed to a slot that is at hand, for all that the slot alone tells."""
     container = slot.container
     owing = any(unneeded(picture, service, slot))
-    if container is not None and not over(picture, service, container):
+    if slot.over_time:
+        pass  # Nothing more is tried.
+    elif container is not None and not over(picture, service, container):
         if not current(service, container) and not container.retired:
             if not ready(service, container):
                 owing = True
@@ -217,7 +219,7 @@ def _blocks(picture: Picture, app: App, service: Service, slot: Slot) -> Iterato
         return
     failed = container.phase == "failed" and not container.retired
     spec = version(service, slot.number).spec
-    if failed and restart_at(spec, slot, container, app.accepted_at) is None:
+    if slot.over_time or (failed and restart_at(spec, slot, container, app.accepted_at) is None):
         yield "used_up"
     ends = sum(time >= app.accepted_at for time in slot.ended_at)
     if slot.streak >= LOOP_FAILURES and ends >= LOOP_FAILURES:

@@ -39,7 +39,6 @@ from segue_node_runner.effects import (
     GiveUp,
     GiveWay,
     List,
-    Remove,
     RemoveApp,
     Start,
     Stop,
@@ -49,6 +48,7 @@ from segue_node_runner.inventory import Found
 from segue_node_runner.labels import Identity
 from segue_node_runner.pulls import Pulls
 from segue_node_runner.strict import Strict
+from segue_node_runner.tidying import Tidying
 from segue_node_runner.usefulness import Usefulness
 from segue_node_runner.yard import Yard
 
@@ -97,6 +97,7 @@ class NodeRunner(Core):
         self.strict = Strict(self.picture, node)
         self.draining = Draining(self.picture, node)
         self.health = Health(self.picture, node)
+        self.tidying = Tidying(self.picture, node)
         self.pulls = Pulls(self.picture, node, session)
         self.usefulness = Usefulness(self.picture, node, session)
         self._has_joined = False
@@ -184,7 +185,7 @@ class NodeRunner(Core):
             yield ask
         if self.yard.untidy:
             self.yard.untidy = False
-            yield from self._tidy()
+            yield from self.tidying.owed(self.yard, now)
 
     def _of_itself(self, me: Node) -> Iterator[Decision]:
         """Say that the engine is full, or well again, and which lease is held now."""
@@ -369,28 +370,3 @@ class NodeRunner(Core):
         over = known.ended if known is not None else slot is not None
         if slot is not None and over and identity.attempt <= slot.attempt:
             yield from self._stop(found, known.grace_s if known else 10.0, now)
-
-    def _tidy(self) -> Iterator[Owed]:
-        """Remove what ended long ago, but of each slot that may go on the newest, for its log."""
-        on_node = self.picture.on_node.get(self.node, {})
-        self.yard.forget_all_but({Identity(*key) for key in on_node})
-        kept: dict[str, None] = {}
-        for identity in sorted(self.yard.there, key=lambda one: -one.attempt):
-            found = self.yard.there[identity]
-            key = (identity.app, identity.service, identity.slot, identity.attempt)
-            slot = self.picture.slot(*key[:3])
-            if found.runs or key in on_node or slot is None or identity.attempt > slot.attempt:
-                continue
-            app = self.picture.apps[identity.app]
-            is_last = identity.slot_name not in kept and app.phase not in ("removing", "removed")
-            kept[identity.slot_name] = None
-            if not is_last:
-                yield Remove(**msgspec.structs.asdict(identity), engine_id=found.engine_id)
-        for name, has_networks in self.yard.leftovers.items():
-            gone = self.picture.apps.get(name)
-            if gone is None or gone.phase != "removed":
-                continue
-            if has_networks or gone.with_volumes:
-                yield RemoveApp(
-                    cluster=self.picture.state.cluster, app=name, volumes=gone.with_volumes
-                )

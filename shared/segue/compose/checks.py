@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from segue.compose import scaling, service
+from segue.compose import jobs, scaling, service
 from segue.compose.findings import Findings
 from segue.compose.resources import shared_volumes
 from segue.compose.shorts import is_everywhere
@@ -24,6 +24,7 @@ def check(canonical: dict[str, Any], findings: Findings) -> None:
         _restarts(at, section, findings)
         _rollouts(at, section, findings)
         scaling.check(at, section, findings)
+        jobs.check(at, section, findings)
         _engine(at, section, findings)
         _network(at, section, canonical, findings)
         _ports(at, section, findings)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, Literal
 
-from segue.compose import engine, scaling
+from segue.compose import engine, jobs, scaling
 from segue.compose.attributes import ROWS
 from segue.compose.findings import Row
 from segue.compose.values import as_duration
@@ -39,6 +39,8 @@ _CONDITIONS: dict[str, Literal["started", "healthy", "completed"]] = {
     "service_completed_successfully": "completed",
 }
 _KEPT = ("endpoint_mode",)
+_READ = ("x-autoscale", "x-ingress", "x-job", "x-segue")
+RETRIES = 6  # Of a job, as Kubernetes has it.
 
 
 def make(
@@ -59,6 +61,7 @@ def make(
         mode=mode,
         replicas=replicas(section),
         autoscale=scaling.made(section, _resources(section)),
+        job=jobs.made(section),
         pull=section.get("pull_policy", "missing"),
         stop_grace_s=_seconds(section, "stop_grace_period", 10.0),
         health=health(section.get("healthcheck")),
@@ -84,7 +87,7 @@ def make(
         extensions={
             key: value
             for key, value in section.items()
-            if key.startswith("x-") and key not in ("x-autoscale", "x-ingress", "x-segue")
+            if key.startswith("x-") and key not in _READ
         }
         | {key: deploy[key] for key in _KEPT if key in deploy},
     )
@@ -191,6 +194,7 @@ def health(section: dict[str, Any] | None) -> Health | None:
 def restart(section: dict[str, Any], *, once: bool) -> Restart:
     """Make the restart policy of either attribute; what runs once is repeated on failure only."""
     policy = section.get("deploy", {}).get("restart_policy", {})
+    is_job = section.get("deploy", {}).get("mode", "").endswith("-job")
     word, _, count = section.get("restart", "").partition(":")
     if word == "no":
         return Restart(condition="none")
@@ -198,11 +202,12 @@ def restart(section: dict[str, Any], *, once: bool) -> Restart:
         return Restart(condition="on-failure", max_attempts=int(count or 0) or None)
     if word:
         return Restart()
-    delay = policy.get("delay")
+    delay, condition = policy.get("delay"), policy.get("condition", "on-failure" if once else "any")
+    retries = section.get("x-job", {}).get("retries", RETRIES if is_job else None)
     return Restart(
-        condition=policy.get("condition", "on-failure" if once else "any"),
+        condition="none" if retries == 0 else condition,
         delay_s=None if delay is None else as_duration(delay) / 1e9,
-        max_attempts=policy.get("max_attempts") or None,
+        max_attempts=policy.get("max_attempts", retries) or None,
         window_s=_seconds(policy, "window", 0.0) or None,
     )
 

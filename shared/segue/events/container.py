@@ -165,7 +165,7 @@ class ContainerRetired(NodeContainerEvent, type="container.retired"):
     `node` is `NOWHERE` when it had not been assigned yet: then it is gone at once.
     """
 
-    reason: Literal["scaled", "replaced", "removed", "superseded", "unhealthy", "moved"]
+    reason: Literal["scaled", "replaced", "removed", "superseded", "unhealthy", "moved", "deadline"]
     grace_s: float = 10.0
 
 

@@ -172,8 +172,9 @@ def deploy_accepted(picture: Indexed, record: Record, event: DeployAccepted) -> 
 def _try_at_once(service: Service, record: Record) -> None:
     """End the back-off of what is to run unchanged: who deploys again may have mended the world."""
     for slot in service.slots.values():
-        slot.streak = 0
+        slot.streak, slot.over_time = 0, False
         waiting = slot.container
+        slot.begun_at = record.time if slot.begun_at and waiting and not waiting.ended else 0.0
         if waiting is None or waiting.phase != "requested" or waiting.digest != service.digest:
             continue
         if waiting.not_before > record.time:
@@ -237,6 +238,7 @@ def removal_completed(picture: Indexed, record: Record, event: RemovalCompleted)
         for slot in service.slots.values():
             slot.home = "" if app.with_volumes else slot.home
             slot.restarts = slot.streak = 0
+            slot.begun_at, slot.over_time = 0.0, False
     running = {
         container.revision
         for service in app.services.values()

@@ -37,8 +37,11 @@ NODE_FAILURES_KEPT = 10
 def requested(picture: Indexed, record: Record, event: ContainerRequested) -> None:
     """Open an attempt; what filled the slot until now is leaving."""
     slot = _slot(picture, event)
-    if slot is None or event.attempt <= slot.attempt:
+    service = picture.service(event.app, event.service)
+    if service is None or slot is None or event.attempt <= slot.attempt:
         return
+    if service.spec.is_job:
+        slot.begun_at = slot.begun_at or record.time
     made = Container(
         app=event.app,
         service=event.service,
@@ -240,6 +243,7 @@ def finished(picture: Indexed, record: Record, event: ContainerFinished) -> None
         if slot is not None and not container.retired:
             slot.last_reason, slot.last_exit_code = "finished", 0
         _progress(picture, container, record)
+        _next_turn(picture, event)
 
 
 def _end_by_itself(
@@ -304,6 +308,8 @@ def retired(picture: Indexed, record: Record, event: ContainerRetired) -> None:
     container.retired, container.retired_at = event.reason, record.time
     container.grace_s, container.cause = event.grace_s, record.as_cause()
     picture.touch(event.app, event.service, event.slot)
+    if event.reason == "deadline":
+        _over_time(picture, event)
     node = picture.nodes.get(container.node)
     if node is not None and node.drain is not None:
         node.drain.moved += 1
@@ -317,6 +323,20 @@ def retired(picture: Indexed, record: Record, event: ContainerRetired) -> None:
     slot.leaving.pop(container.attempt, None)
     if slot.container is container:
         revive(picture, slot)
+
+
+def _over_time(picture: Indexed, event: ContainerRetired) -> None:
+    """Try nothing more of what had its time."""
+    slot = _slot(picture, event)
+    if slot is not None:
+        slot.over_time = True
+
+
+def _next_turn(picture: Indexed, event: ContainerEvent) -> None:
+    """Look at all slots of a job again: one that is done lets another begin."""
+    service = picture.service(event.app, event.service)
+    if service is not None and service.spec.job.parallelism:
+        picture.touch(event.app, event.service)
 
 
 def _adopt(picture: Indexed, record: Record, slot: Slot, held: Held, node: str) -> Container:

@@ -108,6 +108,8 @@ class Slot(msgspec.Struct, omit_defaults=True):
     last_exit_code: int | None = None  # … and with what …
     last_digest: str = ""  # … and which version it ran.
     pinned: str = ""  # Its node, in a global service.
+    begun_at: float = 0.0  # Of a job: when its first attempt was asked for.
+    over_time: bool = False  # Its deadline has passed: nothing more is tried.
     home: str = ""  # The node that holds the data of its local volumes …
     home_attempt: int = 0  # … since this attempt was assigned to it.
 

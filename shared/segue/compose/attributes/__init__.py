@@ -7,13 +7,23 @@ Reading, the engine's create call and the support table in the docs are all deri
 from segue.compose.attributes.autoscale import AUTOSCALE
 from segue.compose.attributes.deploy import DEPLOY
 from segue.compose.attributes.ingress import INGRESS
+from segue.compose.attributes.jobs import JOBS
 from segue.compose.attributes.probes import PROBES
 from segue.compose.attributes.service import SERVICE
 from segue.compose.attributes.service_parts import SERVICE_PARTS
 from segue.compose.attributes.top import TOP
 from segue.compose.findings import Row, Table
 
-ROWS: tuple[Row, ...] = (*TOP, *SERVICE, *INGRESS, *AUTOSCALE, *PROBES, *SERVICE_PARTS, *DEPLOY)
+ROWS: tuple[Row, ...] = (
+    *TOP,
+    *SERVICE,
+    *INGRESS,
+    *AUTOSCALE,
+    *JOBS,
+    *PROBES,
+    *SERVICE_PARTS,
+    *DEPLOY,
+)
 
 
 def _sections(rows: tuple[Row, ...]) -> Table:
