@@ -208,3 +208,19 @@ def test_apps_that_are_not_as_wanted_are_listed_with_what_to_do() -> None:
     assert big.seen.startswith("big: deploying, 0 of 1 slots up, slot 1 is pending, no node: 1 x")
     assert (web.what, web.level, web.do) == ("app shop", "fail", "`segue why shop/web`")
     assert web.seen.startswith("web: flapping")
+
+
+def test_what_waits_for_room_is_told_with_how_much_would_do() -> None:
+    stage = Stage(Deployer(), Scheduler())
+    stage.join("a")
+    assert not list(checkup.room(stage.cores[0].picture))
+    huge = {"deploy": {"resources": {"reservations": {"cpus": "99"}}}}
+    stage.ask(DeployRequested(app="shop", compose={"services": {"big": {"image": "b"} | huge}}))
+    stage.now += 5.0
+    stage.settle()
+    (found,) = checkup.room(stage.cores[0].picture)
+    assert (found.what, found.level) == ("room", "warn")
+    free = stage.cores[0].picture.nodes["a"].facts.cpu_millicores // 1_000
+    assert found.seen == (
+        f"shop/big: 1 slot of 99 CPU; a lacks least, {99 - free} CPU, of 1 node that may"
+    )

@@ -10,6 +10,7 @@ from segue.compose import convert
 from segue.core import BusReturned, Core, Decision
 from segue.envelope import encode
 from segue.events import REGISTRY, Event
+from segue.events.capacity import Shortage
 from segue.events.container import NOWHERE, FailureReason, Refusal
 from segue.events.node import Held
 from segue.picture import Picture
@@ -66,6 +67,10 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "problems": st.just([]),
     "notes": st.just([]),
     "runners_up": st.just([]),
+    "shortages": st.lists(
+        st.builds(Shortage, app=st.just(APP), service=st.sampled_from(["web", "x"]), slots=COUNTS),
+        max_size=2,
+    ),
     "reason": st.sampled_from(get_args(FailureReason)),
 }
 TYPES: dict[Any, st.SearchStrategy[Any]] = {

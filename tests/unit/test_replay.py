@@ -262,7 +262,8 @@ def test_the_clock_alone_brings_about_decisions() -> None:
     stage.join("node-a")
     greedy = {"deploy": {"resources": {"reservations": {"cpus": "100"}}}}
     stage.ask(DeployRequested(app="shop", compose={"services": {"web": {**WEB, **greedy}}}))
-    stage.later(301)
+    stage.later(4)  # That there is no room is said before.
+    stage.later(297)
     assert isinstance(stage.log[-1].event, DeployFailed)
     whole = recorded(stage)
     assert now(whole).equal

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 from segue.events import Event
+from segue.events.capacity import CapacityExhausted
 from segue.events.container import (
     ContainerAssigned,
     ContainerFinished,
@@ -296,8 +297,9 @@ def test_unplaceable_is_said_again_only_when_the_reasons_change() -> None:
     assert reasons(place(shop)) == {"there is no node": (0, [])}
     shop.now += 60
     assert shop.tell(accepted(app="blog", x=WEB)) == []
-    (said,) = shop.tell(joined("a", cpu_millicores=1_000))
+    said, missing = shop.tell(joined("a", cpu_millicores=1_000))
     assert reasons(said) == {"not enough CPU: 2000 millicores are wanted": (1, ["a"])}
+    assert isinstance(missing, CapacityExhausted)
     assert shop.tell(joined("a", cpu_millicores=1_500)) == []
     (said,) = shop.tell(joined("b", cpu_millicores=1_000))
     assert reasons(said) == {"not enough CPU: 2000 millicores are wanted": (2, ["a", "b"])}

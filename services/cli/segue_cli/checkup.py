@@ -18,6 +18,7 @@ from segue_cli.amounts import count, size, span
 from segue_cli.moment import day
 from segue_cli.plane import LEADING
 from segue_cli.requests import requests
+from segue_cli.story_capacity import shortage
 
 Level = Literal["ok", "warn", "fail"]
 FULL_WARN, FULL_FAIL = 0.70, 0.85
@@ -228,6 +229,14 @@ def services(heard: Mapping[str, Service], last: int) -> Iterator[Finding]:
             yield Finding(name, "warn", f"{seen}, {behind:,} events behind", "see its log")
         else:
             yield Finding(name, "ok", f"{seen}, {behind} events behind")
+
+
+def room(picture: Picture) -> Iterator[Finding]:
+    """Judge whether slots wait for room on nodes; where none does there is nothing to tell."""
+    said = picture.state.capacity
+    for one in said.shortages if said is not None else ():
+        do = "add a node, give one more, or ask for less: `segue nodes`"
+        yield Finding("room", "warn", shortage(one), do)
 
 
 def apps(picture: Picture) -> Iterator[Finding]:

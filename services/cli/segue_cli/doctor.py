@@ -81,6 +81,7 @@ async def _examine(
     led = [name for name in there if picture.gateway(name) is not None]
     lacks = {name: _lack() for name in there if name not in led and _is_here(picture, name)}
     findings += gateways(picture, await _gateway_facts(bus, led), lacks)
+    findings += checkup.room(picture)
     findings += checkup.apps(picture)
 
 

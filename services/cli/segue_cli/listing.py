@@ -19,6 +19,7 @@ from segue_cli.errors import InvalidError, NotFoundError
 from segue_cli.inspection import document, sections
 from segue_cli.moment import FORMS, Moment, MomentError, clock, day, moment
 from segue_cli.reading import Sight, locate, sight
+from segue_cli.story_capacity import shortage
 from segue_cli.tables import AsJson, console, for_eyes, note, print_json, print_rows
 from segue_cli.things import EventName, nearest, thing
 
@@ -34,6 +35,8 @@ async def ls(*, at: At = None, as_json: AsJson = False, bus: BusFlags | None = N
         seen = await see(connection, at)
     found = list(rows.services(seen.picture))
     print_rows(found, service_columns(seen.time), as_json=as_json, nothing="No app is deployed.")
+    for one in seen.picture.state.capacity.shortages if seen.picture.state.capacity else ():
+        note(f"no room: {shortage(one)}")
 
 
 async def ps(

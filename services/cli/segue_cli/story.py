@@ -12,7 +12,7 @@ from segue.envelope import Record
 from segue.events import Event, container, deploy, event, image, leader, log, node, scale, service
 from segue.events.deploy import Problem
 
-from segue_cli import story_gateway, story_nodes, story_rollouts, story_scaling
+from segue_cli import story_capacity, story_gateway, story_nodes, story_rollouts, story_scaling
 from segue_cli.amounts import count, size, span
 from segue_cli.moment import clock
 from segue_cli.story_nodes import Tone, Words, plain
@@ -314,6 +314,7 @@ _WORDS: dict[str, Callable[[Record], Words]] = {
     log.LogFilling.type: _log_filling,
     log.LogTrimmed.type: _log_trimmed,
     log.LogEased.type: lambda r: f"has room again: {_taken(_of(r))}",
+    **story_capacity.WORDS,
     **story_gateway.WORDS,
     **story_nodes.WORDS,
     **story_rollouts.WORDS,
@@ -344,6 +345,7 @@ _TONES: dict[type[Event], Tone] = {
     log.LogFilling: "warn",
     log.LogTrimmed: "warn",
     log.LogEased: "good",
+    **story_capacity.TONES,
     **story_nodes.TONES,
     **story_rollouts.TONES,
     **story_scaling.TONES,

@@ -1,6 +1,7 @@
 """Decide which node runs each requested container, and say why, also when none can.
 
-It also plans which containers to move when nodes are unevenly used. Ties go to the smaller name, so
+It also says how much room is missing, and plans which containers to move when nodes are unevenly
+used. Ties go to the smaller name, so
 that equal pictures give equal decisions. It never decides that something is to run or to stop.
 """
 
@@ -37,6 +38,7 @@ from segue_scheduler.rebalance import (
     opportunity,
     plan,
 )
+from segue_scheduler.room import Room
 from segue_scheduler.sampling import EXACT_TO, Sampler
 from segue_scheduler.scores import Scale
 
@@ -78,6 +80,7 @@ class Scheduler(Core):
         self._looks = 0  # In one decision.
         self._marks = Marks()
         self._sampler = Sampler(self.picture, self._marks, exact_to)
+        self._room = Room(self.picture)
         self._choices: dict[Kind, Choice] = {}  # By what equals have in common, least used first.
         self._held: dict[Slot, Held] = {}  # What no node took.
 
@@ -101,9 +104,13 @@ class Scheduler(Core):
             later = [c.not_before for c in self.picture.pending.values() if c.not_before > now]
             self.wake_at = min(later, default=None)
             owed = self._place_all(now)
+        if not owed:
+            owed = self._room.decide(now)
         if not owed and (self._news or due):
             owed = self._rebalance(now)
             self._news = bool(owed)
+        if self._room.wakes and not owed:
+            self.wake_at = min(self.wake_at or self._room.look_at, self._room.look_at)
         return owed
 
     def _rebalance(self, now: float) -> list[Decision]:

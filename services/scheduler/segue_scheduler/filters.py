@@ -15,6 +15,7 @@ Kind = tuple[object, ...]
 Ports = frozenset[tuple[int, str]]
 Check = Callable[[Picture, "Ask", Node], str]
 _NOTHING = Resources()
+SHORT_OF = "not enough "  # So begins what a node says that has no room.
 
 
 class Ask(msgspec.Struct):
@@ -136,10 +137,10 @@ def _resources(picture: Picture, ask: Ask, node: Node) -> str:
     wants = ask.spec.resources
     cpu = node.facts.cpu_millicores - used.cpu_millicores
     if wants.cpu_millicores > max(0, cpu):
-        return f"not enough CPU: {wants.cpu_millicores} millicores are wanted"
+        return f"{SHORT_OF}CPU: {wants.cpu_millicores} millicores are wanted"
     memory = node.facts.memory_bytes - used.memory_bytes
     if wants.memory_bytes > max(0, memory):
-        return f"not enough memory: {wants.memory_bytes >> 20} MiB are wanted"
+        return f"{SHORT_OF}memory: {wants.memory_bytes >> 20} MiB are wanted"
     return ""
 
 
@@ -200,6 +201,12 @@ def refusal(picture: Picture, ask: Ask, node: Node) -> str:
         if reason:
             return reason
     return ""
+
+
+def room_aside(picture: Picture, ask: Ask, node: Node) -> str:
+    """Give the first reason why the node could not take the container if it had room."""
+    reasons = (check(picture, ask, node) for check in ask.checks if check is not _resources)
+    return next(filter(None, reasons), "")
 
 
 EVERYBODY = [check for concerns, check in FILTERS if concerns is _always]  # The filters of all.

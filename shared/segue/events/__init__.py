@@ -1,6 +1,7 @@
 """Every event there is, one module per noun. The types are the source of schemas/ and docs."""
 
 from segue.events import (
+    capacity,
     container,
     deploy,
     event,
@@ -20,6 +21,7 @@ from segue.events.base import REGISTRY, Event, subjects
 __all__ = [
     "REGISTRY",
     "Event",
+    "capacity",
     "container",
     "deploy",
     "event",

@@ -8,6 +8,7 @@ not named. Where two say the same event, its `reason` tells which.
 import msgspec
 
 from segue.events import (
+    capacity,
     container,
     deploy,
     event,
@@ -45,6 +46,8 @@ def _place(authors: str, followers: str) -> Place:
 
 
 RING: dict[type[Event], Place] = {
+    capacity.CapacityExhausted: _place("scheduler", "scheduler"),
+    capacity.CapacityEased: _place("scheduler", "scheduler"),
     container.ContainerRequested: _place("deployer", "scheduler"),
     container.ContainerAssigned: _place("scheduler", "node_runner"),
     container.ContainerUnplaceable: _place("scheduler", ""),

@@ -12,6 +12,7 @@ import msgspec
 from segue.envelope import Record, Unreadable
 from segue.picture import (
     fold_app,
+    fold_capacity,
     fold_container,
     fold_gateway,
     fold_log,
@@ -26,6 +27,7 @@ from segue.picture.state import ENDED, Container, State
 T = TypeVar("T")
 _FOLDS = {
     **fold_app.FOLDS,
+    **fold_capacity.FOLDS,
     **fold_container.FOLDS,
     **fold_gateway.FOLDS,
     **fold_log.FOLDS,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from segue.envelope import Cause
+from segue.events.capacity import Shortage
 from segue.events.container import Address, Refusal
 from segue.events.gateway import GatewayJoined
 from segue.events.node import Blocker, Held, NodeJoined
@@ -339,6 +340,16 @@ class LogRoom(msgspec.Struct, omit_defaults=True):
     cause: Cause | None = None  # The newest of its events.
 
 
+class Capacity(msgspec.Struct, omit_defaults=True):
+    """What was said of the room that the nodes have together."""
+
+    cause: Cause  # The newest of its events …
+    at: float  # … and when that was.
+    since: float = 0.0  # Since then slots wait.
+    slots: int = 0  # So many do.
+    shortages: list[Shortage] = []  # Empty while there is room.
+
+
 class State(msgspec.Struct, omit_defaults=True):
     """All of it at one sequence."""
 
@@ -361,4 +372,5 @@ class State(msgspec.Struct, omit_defaults=True):
     losses_told: int = 0  # Sequence of the newest word on that.
     losses_eased_at: float = 0.0  # When that was over; 0 while it is not.
     strangers: dict[str, dict[str, Held]] = {}  # By slot and node: what the log does not know.
+    capacity: Capacity | None = None  # What was said of the nodes' room, if anything ever was.
     log: LogRoom | None = None  # What was said of its room, if anything ever was.

@@ -25,6 +25,8 @@ MARKS = (
     "ack.unheard",
     "babble",
     "bus.returned",
+    "capacity.eased",
+    "capacity.exhausted",
     "collision.refused",
     "collision.unknown",
     "container.left_over",

@@ -42,6 +42,7 @@ DOUBLE_MOST_S = 90.0
 STRICT_MOST_S = 2 * LOOK_S  # A start that the engine carries out late lives for one look at most.
 SPOKEN_S = (25.0, 50.0)  # When in the calm a person ends what waits for one's word.
 CLEARED_S = (5.0, 30.0)  # When in the calm a person removes what a replaced log left running.
+COUNTED = ("capacity.", "deploy.reverted", "load.", "rollout.", "scale.")
 CROSSED_S = 30.0  # So long after it what was ordered before may still be started.
 
 
@@ -146,7 +147,7 @@ class World:
         marks["node.removed"] += by_type["node.removed"]
         marks["fenced"] += sum(p.machine.refusals for p in self.cluster.processes)
         for record in self.checker.records:
-            if record.event.type.startswith(("rollout.", "deploy.reverted", "load.", "scale.")):
+            if record.event.type.startswith(COUNTED):
                 marks[record.event.type] += 1
             if isinstance(record.event, RolloutStarted):
                 marks[f"rollout.{record.event.strategy}.{record.event.order}"] += 1
