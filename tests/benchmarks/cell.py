@@ -5,7 +5,8 @@ nothing, in a few processes; one server. By the log's own clock:
 
 - slots assigned a second, from the first request for a deploy to the last `container.assigned`;
 - a node with its share of the slots is killed: from `node.lost` to the last of them assigned anew;
-- what deployer and scheduler hold in memory for each slot.
+- what deployer and scheduler hold in memory for each slot, and the processor time of each service,
+  from the first request until all containers are said to have started.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from segue.events.container import ContainerAssigned, ContainerStarted
 from segue.events.leader import LeaderElected
 from segue.events.node import NodeJoined, NodeLost
 from segue.log import Message
-from segue.testing.bench import Table, asked, pss_mib
+from segue.testing.bench import Table, asked, cpu_s, pss_mib
 from segue.testing.cluster import CONTROL, Cluster, bare, running
 
 VICTIM = "victim"
@@ -94,11 +95,14 @@ async def measure(table: Table, given: argparse.Namespace, part: int) -> None:
             for service in CONTROL:
                 await cluster.wait_event(LeaderElected, service=service)
             await nodes_up(cluster, nodes, given.processes)
-            empty = memory(cluster)
+            empty, before = memory(cluster), processors(cluster)
             # Eight CPUs a node: twice as much as all slots ask for.
             begun, last = await deploy(cluster, slots, apps, f"{4 * nodes / slots:.3f}")
             table.add(f"assigned: {of}", [slots / (last - begun)], "slots/s", goal="≥ 3,000")
-            full = memory(cluster)
+            full, after = memory(cluster), processors(cluster)
+            for name, used in after.items():
+                each_us = (used - before[name]) / slots * 1e6
+                table.add(f"{name}'s processor time: {of}", [each_us], "us a slot")
             for name in ("deployer", "scheduler"):
                 each = (full[name] - empty[name]) * 1024 / slots
                 table.add(f"{name}'s memory: {of}", [each], "KiB a slot", goal="≤ 1")
@@ -114,6 +118,14 @@ async def measure(table: Table, given: argparse.Namespace, part: int) -> None:
 
 def memory(cluster: Cluster) -> Counter[str]:
     return Counter({name: pss_mib(cluster[name, "a"].process.pid) for name in CONTROL})
+
+
+def processors(cluster: Cluster) -> Counter[str]:
+    """Give the processor time that each service has used so far, all its processes together."""
+    used = Counter({"nats-server": cpu_s(cluster.server.pid)})
+    for (name, _), service in cluster.services.items():
+        used["hollow nodes" if name == "node_runner" else name] += cpu_s(service.process.pid)
+    return used
 
 
 def main() -> None:
