@@ -138,6 +138,13 @@ _DECODERS: dict[str, msgspec.json.Decoder[Event]] = {
 _encode = msgspec.json.Encoder().encode
 
 
+def _urn(name: str) -> str:
+    return f"urn:segue:{name}:"
+
+
+_SCHEMAS = {name: f"{_urn(name)}1" for name in REGISTRY}
+
+
 def traceparent_of(correlation: str, event_id: str) -> str:
     """Derive W3C trace context: one trace per correlation, one span per event, always sampled."""
     trace = hashlib.sha256(f"trace\x1f{correlation}".encode()).hexdigest()[:32]
@@ -167,7 +174,7 @@ def encode(
         type=event.type,
         subject="/".join(str(getattr(event, field)) for field in event.scope) or UNSET,
         time=stamp.replace("+00:00", "Z"),
-        dataschema=f"urn:segue:{event.type}:1",
+        dataschema=_SCHEMAS[event.type],
         traceparent=traceparent,
         correlationid=correlation,
         causationid=cause.id if cause else UNSET,
@@ -273,6 +280,27 @@ def _bare(stored: Stored, headers: Mapping[str, str], data: dict[str, Any]) -> E
 def _checked(envelope: Envelope) -> Envelope:
     if envelope.specversion != "1.0":
         raise msgspec.ValidationError(f"specversion is {envelope.specversion!r}, not '1.0'")
+    words = [
+        envelope.id,
+        envelope.source,
+        envelope.type,
+        envelope.correlationid or "",
+        envelope.causationid or "",
+        envelope.causationsource or "",
+        envelope.actor or "",
+    ]
+    whole = "".join(words)
+    # Most are so short together that none can be too long: every follower reads every event.
+    if len(whole) > ATTRIBUTE_CHARACTERS_MAX or not whole.isprintable() or not all(words[:3]):
+        _check_each(envelope)
+    if envelope.datacontenttype != "application/json":
+        kind = (envelope.datacontenttype or "application/json").split(";")[0].strip().lower()
+        if kind != "application/json" and not kind.endswith("+json"):
+            raise msgspec.ValidationError(f"datacontenttype is {kind!a}; only JSON is read")
+    return envelope
+
+
+def _check_each(envelope: Envelope) -> None:
     for name in (*_NEEDED, "correlationid", "causationid", "causationsource", "actor"):
         value = getattr(envelope, name)
         if not value:
@@ -283,10 +311,6 @@ def _checked(envelope: Envelope) -> Envelope:
                 f"{name} is {value[:64]!a}; at most {ATTRIBUTE_CHARACTERS_MAX} characters"
                 " and no control characters are allowed"
             )
-    kind = (envelope.datacontenttype or "application/json").split(";")[0].strip().lower()
-    if kind != "application/json" and not kind.endswith("+json"):
-        raise msgspec.ValidationError(f"datacontenttype is {kind!a}; only JSON is read")
-    return envelope
 
 
 def _event(envelope: Envelope, subject: str) -> Event:
@@ -294,8 +318,9 @@ def _event(envelope: Envelope, subject: str) -> Event:
     ours = envelope.source.startswith("/segue/")
     if decoder is None:
         raise UnknownTypeError(f"there is no event called {envelope.type}", ours=ours)
-    if envelope.dataschema and envelope.dataschema.startswith(f"urn:segue:{envelope.type}:"):
-        version = envelope.dataschema.rsplit(":", 1)[1]
+    schema = envelope.dataschema
+    if schema and schema != _SCHEMAS[envelope.type] and schema.startswith(_urn(envelope.type)):
+        version = schema.rsplit(":", 1)[1]
         if version != "1":
             raise UnknownTypeError(f"{envelope.type} has version {version}, not 1", ours=ours)
     event = decoder.decode(envelope.data if envelope.data is not UNSET else b"{}")

@@ -12,6 +12,7 @@ import uuid
 _TOKEN = re.compile(r"[a-z0-9_-]{1,63}")
 
 
+@functools.lru_cache(maxsize=4_096)  # Names of apps, services and nodes come again and again.
 def is_token(text: str) -> bool:
     """Tell whether `text` can stand between two dots of a subject."""
     return _TOKEN.fullmatch(text) is not None

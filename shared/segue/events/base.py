@@ -48,7 +48,7 @@ class Event(msgspec.Struct, metaclass=_EventMeta, frozen=True):
     @property
     def subject(self) -> str:
         """Where on the bus it is said: the type, then the scope's tokens."""
-        return ".".join((self.type, *(str(getattr(self, field)) for field in self.scope)))
+        return ".".join([self.type, *[str(getattr(self, field)) for field in self.scope]])
 
 
 def subjects(event: type[Event], **scope: str) -> str:
