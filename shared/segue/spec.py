@@ -133,6 +133,15 @@ class Pace(Spec, frozen=True):
 _UP, _DOWN = Pace(), Pace(window_s=120.0, step=0)
 
 
+class Span(Spec, frozen=True):
+    """A span of time that comes again and again, in which there are at least so many replicas."""
+
+    start: str  # Five fields of cron …
+    end: str
+    min: int
+    zone: str = "UTC"  # … in this time zone of the tz database.
+
+
 class Autoscale(Spec, frozen=True):
     """Between which bounds, and by which load, a service's number of replicas follows by itself."""
 
@@ -143,6 +152,7 @@ class Autoscale(Spec, frozen=True):
     up: Pace = _UP
     down: Pace = _DOWN
     whole: Resources = Resources()  # What 100 % is.
+    schedule: list[Span] = []
 
     def within(self, replicas: int) -> int:
         """Give the nearest number that the bounds allow."""

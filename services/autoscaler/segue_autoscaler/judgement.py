@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from segue import spans
 from segue.envelope import Cause
 from segue.events.scale import Clamp, Input
 from segue.picture import Service
@@ -16,6 +17,7 @@ from segue.spec import Autoscale, Pace
 
 from segue_autoscaler import hpa
 
+SCHEDULE = "schedule"  # Beside the metrics' names, without value and target.
 Loads = dict[str, Load | None]
 
 
@@ -41,20 +43,22 @@ class _Case:
     def __init__(self, service: Service, scaling: Scaling, spec: Autoscale, now: float) -> None:
         self.current, self.now = service.replicas, now
         self.scaling, self.spec = scaling, spec
+        self.least = spans.least(spec, now) if spec.schedule else spec.min
         self.loads = self._loads(now)
-        self.recommended = self._recommended(self.loads, self.current)
+        self.recommended = self._recommended(self.loads, self.current, now)
         self.clamps: list[Clamp] = []
-        self.again: list[float] = []
+        turns = spans.turns(spec, now)
+        self.again: list[float] = [turns] if turns is not None else []
 
     def judged(self) -> Judgement:
         replicas = self.recommended
-        if self.spec.min <= self.current <= self.spec.max:
+        if self.least <= self.current <= self.spec.max:
             replicas = self._paced(self._stabilised(replicas))
         replicas = self._bounded(replicas)
         return Judgement(
             replicas,
             self.recommended,
-            [self._input(name, load) for name, load in self.loads.items()],
+            [*self._scheduled(), *(self._input(name, load) for name, load in self.loads.items())],
             self.clamps,
             self._cause(),
             min((at for at in self.again if at > self.now), default=None),
@@ -79,8 +83,17 @@ class _Case:
         )
         return max(asked, current) if load.level == "high" else min(asked, current)
 
-    def _recommended(self, loads: Loads, current: int) -> int:
-        return max((self._asks(load, current) for load in loads.values()), default=current)
+    def _recommended(self, loads: Loads, current: int, at: float) -> int:
+        """Give what who wants most asks for: metrics, and the schedule, which has no other word."""
+        asked = max((self._asks(load, current) for load in loads.values()), default=None)
+        if not self.spec.schedule:
+            return current if asked is None else asked
+        least = spans.least(self.spec, at)
+        return least if asked is None else max(asked, least)
+
+    def _scheduled(self) -> Iterator[Input]:
+        if self.least > self.spec.min:
+            yield Input(metric=SCHEDULE, level="high", recommended=self.least)
 
     def _input(self, name: str, load: Load | None) -> Input:
         asked = self._asks(load, self.current)
@@ -142,7 +155,7 @@ class _Case:
         for at, until in zip(times, [*times[1:], self.now], strict=True):
             replicas = next((one.replicas for one in reversed(sizes) if one.at <= at), None)
             if replicas is not None and until > begins:
-                yield until, self._recommended(self._loads(at), replicas)
+                yield until, self._recommended(self._loads(at), replicas, at)
 
     def _paced(self, wanted: int) -> int:
         """Let only so many come or go within a period, counting the autoscaler's own steps."""
@@ -167,12 +180,12 @@ class _Case:
                 yield after.at, after.replicas - before.replicas
 
     def _bounded(self, wanted: int) -> int:
-        result = self.spec.within(wanted)
+        result = max(self.least, min(self.spec.max, wanted))
         if result < wanted:
             words = f"there may be at most {self.spec.max}"
             self.clamps.append(Clamp("max", wanted, result, words))
         elif result > wanted:
-            words = f"there are to be at least {self.spec.min}"
+            words = f"there are to be at least {self.least}"
             self.clamps.append(Clamp("min", wanted, result, words))
         return result
 

@@ -62,6 +62,9 @@ def reasons(inputs: Sequence[Input], clamps: Sequence[Clamp]) -> list[str]:
     """Say what each metric asks for, as it is reckoned, and what was made of that."""
     lines = []
     for one in inputs:
+        if one.metric == "schedule" and not one.target and one.level:
+            lines.append(f"the schedule asks for at least {one.recommended} now")
+            continue
         if not one.level:
             lines.append(f"{one.metric} asks for no change: nothing is known of it")
             continue

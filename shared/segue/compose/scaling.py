@@ -10,7 +10,7 @@ from typing import Any
 from segue.compose.attributes.autoscale import SHARES
 from segue.compose.findings import Findings
 from segue.compose.values import as_duration
-from segue.spec import Autoscale, Pace, Resources
+from segue.spec import Autoscale, Pace, Resources, Span
 
 _UP, _DOWN = Pace(), Autoscale(max=1).down
 _WHOLE_CPU_MILLICORES = 1_000
@@ -31,6 +31,12 @@ def made(section: dict[str, Any], reserved: Resources) -> Autoscale | None:
         whole=_whole(section, reserved)
         if set(SHARES) & given.get("target", {}).keys()
         else Resources(),
+        schedule=[
+            Span(
+                start=one["start"], end=one["end"], zone=one.get("timezone", "UTC"), min=one["min"]
+            )
+            for one in given.get("schedule", [])
+        ],
     )
 
 
@@ -96,7 +102,7 @@ def check(at: str, section: dict[str, Any], findings: Findings) -> None:
             "is a share of nothing: no memory is reserved, and it has no limit",
             "give deploy.resources.reservations.memory, or mem_limit",
         )
-    if "target" not in given:
+    if "target" not in given and "schedule" not in given:
         findings.at(here).note(
             "has no target: the replicas follow only what others publish as load",
             "such as target: {cpu: 70%}",

@@ -6,6 +6,7 @@ x-autoscale:
   target: {cpu: 70%, rps: 50}                    the mean per replica; who wants most counts
   up: {window: 0s, step: [4, 100%], every: 15s}
   down: {window: 2m, step: 100%}
+  schedule: [{start: "0 8 * * 1-5", end: "0 18 * * 1-5", timezone: Europe/Berlin, min: 6}]
 
 Metrics that Segue does not measure itself may have any name: whoever knows them publishes them.
 """
@@ -13,9 +14,10 @@ Metrics that Segue does not measure itself may have any name: whoever knows them
 from decimal import Decimal
 from typing import Any, Final
 
+from segue import spans
 from segue.compose.attributes.service_values import ours
 from segue.compose.findings import ABSENT, Form, Place, Row
-from segue.compose.forms import decimal, duration, section, whole
+from segue.compose.forms import decimal, duration, items, section, text, whole
 from segue.compose.values import as_duration, kind, shown
 from segue.ids import is_token
 
@@ -93,6 +95,22 @@ def _step(place: Place, value: Any) -> Any:
     return (percent if str(value).strip().endswith("%") else whole(0, _MOST))(place, value)
 
 
+def span(place: Place, found: dict[str, Any]) -> Any:
+    """Judge a span of time: both its crons and its zone are needed to know when it is."""
+    missing = [key for key in ("start", "end", "min") if key not in found]
+    if missing:
+        example = (
+            'write {start: "0 8 * * 1-5", end: "0 18 * * 1-5", timezone: Europe/Berlin, min: 6}'
+        )
+        return place.wrong(f"has no {missing[0]}", example)
+    for key in ("start", "end"):
+        if why := spans.wrong(found[key], found.get("timezone", "UTC")):
+            return place.wrong(why)
+    if found["start"].split() == found["end"].split():
+        return place.wrong("ends when it begins", "give another end", "conflict")
+    return found
+
+
 def autoscale(place: Place, value: Any) -> Any:
     """Read it all; without an upper bound there is none to judge by."""
     before = len(place.findings.problems)
@@ -104,6 +122,10 @@ def autoscale(place: Place, value: Any) -> Any:
     least = found.get("min", 1)
     if least > found["max"]:
         return place.wrong(f"min {least} is above max {found['max']}", "raise max", "conflict")
+    for one in found.get("schedule", []):
+        if one["min"] > found["max"]:
+            what = f"min {one['min']} of the schedule is above max {found['max']}"
+            return place.wrong(what, "raise max", "conflict")
     return found
 
 
@@ -169,4 +191,19 @@ AUTOSCALE: tuple[Row, ...] = (
     ),
     *_direction("up", "without it 0s", "without it [4, 100%]"),
     *_direction("down", "without it 2m", "without it 100%"),
+    _row(
+        ".schedule",
+        items(None, span),
+        "autoscale.schedule",
+        "spans of time in which there are at least so many, whatever the load",
+    ),
+    _row(".schedule[].start", text, "autoscale.schedule.start", "five fields of cron: it begins"),
+    _row(".schedule[].end", text, "autoscale.schedule.end", "five fields of cron: it ends"),
+    _row(
+        ".schedule[].timezone",
+        text,
+        "autoscale.schedule.zone",
+        "such as `Europe/Berlin`; without it UTC",
+    ),
+    _row(".schedule[].min", whole(1, _MOST), "autoscale.schedule.min"),
 )
