@@ -116,15 +116,16 @@ async def measure(table: Table, given: argparse.Namespace, part: int) -> None:
             table.add(f"slots on the fullest node: {of}", [max(spread.values())], "")
 
 
-def memory(cluster: Cluster) -> Counter[str]:
-    return Counter({name: pss_mib(cluster[name, "a"].process.pid) for name in CONTROL})
+def memory(cluster: Cluster) -> dict[str, float]:
+    return {name: pss_mib(cluster[name, "a"].process.pid) for name in CONTROL}
 
 
-def processors(cluster: Cluster) -> Counter[str]:
+def processors(cluster: Cluster) -> dict[str, float]:
     """Give the processor time that each service has used so far, all its processes together."""
-    used = Counter({"nats-server": cpu_s(cluster.server.pid)})
+    used = {"nats-server": cpu_s(cluster.server.pid)}
     for (name, _), service in cluster.services.items():
-        used["hollow nodes" if name == "node_runner" else name] += cpu_s(service.process.pid)
+        word = "hollow nodes" if name == "node_runner" else name
+        used[word] = used.get(word, 0.0) + cpu_s(service.process.pid)
     return used
 
 

@@ -21,6 +21,7 @@ ALONE = (  # From the smallest part to the whole.
     "decisions",
     "core_cost",
     "probe_cost",
+    "followers",
     "event_hop",
     "load_to_assigned",
     "replay_start",
