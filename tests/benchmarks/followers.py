@@ -79,7 +79,8 @@ async def cost(folder: pathlib.Path, nodes: int, events: int, way: str) -> float
                 with anyio.fail_after(300):
                     while heard[0] < events:
                         await anyio.sleep(0.01)
-                return (cpu_s(server.pid) - before) / events * 1e6
+                used_s = cpu_s(server.pid) - before
+    return used_s / events * 1e6
 
 
 def main() -> None:

@@ -23,15 +23,15 @@ def sized(**cpus: float) -> list[NodeJoined]:
     return [joined(name, cpu_millicores=int(size * CPU)) for name, size in cpus.items()]
 
 
-def planned(nodes: list[NodeJoined], specs: dict[str, ServiceSpec], **where: str) -> list[Move]:
+def planned(nodes: list[NodeJoined], specs: dict[str, Any], **where: str) -> list[Move]:
     """Let services run with a slot on each node of a string, and ask for a plan."""
     shop = Shop(Scheduler(), nodes="")
     for node in nodes:
         shop.say(node)
     shop.say(accepted(**specs))
     for name, on in where.items():
-        for number, node in enumerate(on, 1):
-            shop.run(shop.ask(name, number), node)
+        for number, there in enumerate(on, 1):
+            shop.run(shop.ask(name, number), there)
     shop.say(DeployCompleted(app="shop", revision=1, slots=1, took_s=1))
     (answer,) = shop.tell(RebalanceRequested())
     assert isinstance(answer, RebalancePlanned)

@@ -155,7 +155,7 @@ def test_who_goes_on_without_what_fails_says_once_that_a_dependency_is_not_there
 def test_a_dependent_names_the_rollout_that_comes_first() -> None:
     needs = {"db": Dependency(condition="started"), "log": Dependency(condition="started")}
     there = board()
-    one = {"log": spec("l:1", replicas=1)}
+    one: dict[str, Any] = {"log": spec("l:1", replicas=1)}
     there.deploy(web=spec("w:1", depends_on=needs), db=spec("d:1", replicas=1), **one)
     there.tell(accepted(2, web=spec("w:2", depends_on=needs), db=spec("d:2", replicas=1), **one))
     (held,) = there.all(RolloutHeld)
