@@ -228,6 +228,7 @@ class ServiceSpec(Spec, frozen=True):
     ports: list[Port] = []
     expose: list[int] = []  # TCP ports that it listens on for other services.
     ingress: list[Ingress] = []
+    proxied: list[int] = []  # Ports behind which gateways tell who asks by PROXY v2.
     mounts: list[Mount] = []
     secrets: list[FileRef] = []
     configs: list[FileRef] = []

@@ -74,6 +74,26 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         "x-segue.min_available",
         "a global service has as many slots as there are nodes",
     ),
+    ({"x-segue": {"proxy_protocol": [70000]}}, "x-segue.proxy_protocol[0]", "70000 is out"),
+    ({"x-segue": {"proxy_protocol": [9]}}, "x-segue.proxy_protocol[0]", "it has no TCP port 9"),
+    (
+        {"x-segue": {"proxy_protocol": 53}, "ports": ["53:53/udp"]},
+        "x-segue.proxy_protocol[0]",
+        "it has no TCP port 53",
+    ),
+    (
+        {
+            "x-segue": {"proxy_protocol": 80},
+            "ports": [{"target": 80, "app_protocol": "http"}],
+        },
+        "x-segue.proxy_protocol[0]",
+        "port 80 speaks HTTP",
+    ),
+    (
+        {"x-segue": {"proxy_protocol": 80}, "x-ingress": [{"host": "a", "port": 80}]},
+        "x-segue.proxy_protocol[0]",
+        "port 80 speaks HTTP",
+    ),
     ({"x-segue": {"on_return": "both"}}, "x-segue.on_return", "'both' is not known"),
     ({"cpus": "half"}, "cpus", "'half' is not a number such as 0.5"),
     ({"cpus": "0.001"}, "cpus", "0.001 CPUs are too few"),
@@ -343,7 +363,18 @@ def test_segues_own_keys_become_fields_that_cores_decide_on() -> None:
 def test_an_unknown_key_of_segues_own_is_answered_with_those_there_are() -> None:
     (problem,) = converted({"x-segue": {"singelton": True, "min_available": 1}}).problems
     assert problem.where == "services.web.x-segue.singelton"
-    assert problem.hint == "known are singleton, min_available, on_return, drain, rollout, probe"
+    known = "singleton, min_available, on_return, drain, proxy_protocol, rollout, probe"
+    assert problem.hint == f"known are {known}"
+
+
+def test_ports_at_which_gateways_tell_who_asks_may_be_one_or_several() -> None:
+    for given, read in ((9000, [9000]), (["9000", 9001], [9000, 9001])):
+        keys = {"x-segue": {"proxy_protocol": given}, "ports": ["9000:9000"], "expose": [9001]}
+        found = converted(keys)
+        assert found.spec is not None, found.problems
+        assert found.spec.services["web"].proxied == read
+        again = convert(found.canonical, app="shop")
+        assert (again.spec, again.canonical) == (found.spec, found.canonical)
 
 
 def test_how_many_stay_up_may_be_a_number() -> None:

@@ -127,6 +127,7 @@ def _endpoints(picture: Picture, me: GatewayJoined, service: Service) -> Iterato
             there = _at(picture, me, one)
             if there is not None:
                 address, port, addresses = there
+                made = picture.spec(one)
                 yield Endpoint(
                     slot=one.slot,
                     attempt=one.attempt,
@@ -135,6 +136,7 @@ def _endpoints(picture: Picture, me: GatewayJoined, service: Service) -> Iterato
                     port=port,
                     addresses=addresses,
                     local=one.node == me.node,
+                    proxied=made.proxied if made is not None else [],
                     draining=draining,
                 )
 
@@ -197,6 +199,7 @@ def _inbound(picture: Picture, node: str) -> Iterator[Inbound]:
                 port=number,
                 app=one.app,
                 service=one.service,
+                proxied=number in spec.proxied,
             )
 
 

@@ -68,7 +68,7 @@ class Text(msgspec.Struct, frozen=True):
     backends: dict[str, str]
     servers: dict[str, dict[str, str]]  # By backend and name: their words.
     draining: dict[str, set[str]]  # By backend: names of those that get nothing new.
-    inbound: dict[str, str]  # By name between gateways: "172.18.0.2:80:shop.web:80".
+    inbound: dict[str, str]  # By name between gateways: "172.18.0.2:80:as-is:shop.web:80".
 
     @property
     def whole(self) -> str:
@@ -125,7 +125,9 @@ def render(
         backends[NODES] = _nodes(table.neighbours, setting)
     asked = table.inbound if setting.certificate else []  # Else no file has their map.
     inbound = {
-        one.name: f"{one.address}:{one.port}:{one.app}.{one.service}:{one.port}" for one in asked
+        one.name: f"{one.address}:{one.port}:{_told(proxied=one.proxied)}:"
+        f"{one.app}.{one.service}:{one.port}"
+        for one in asked
     }
     return Text("\n".join(topology), backends, servers, draining, inbound)
 
@@ -282,8 +284,9 @@ def _servers(
 
 def _here(one: Endpoint, port: Port) -> str:
     pool = "pool-max-conn 64 pool-purge-delay 30s " if port.http else ""
+    told = "send-proxy-v2 " if port.number in one.proxied and not port.http else ""
     return (
-        f"{one.address}:{port.number} {pool}check inter 2s fastinter 200ms downinter 500ms "
+        f"{one.address}:{port.number} {pool}{told}check inter 2s fastinter 200ms downinter 500ms "
         "rise 1 fall 2 observe layer4 error-limit 1 on-error mark-down"
     )
 
@@ -341,25 +344,36 @@ def _mesh(table: Table, setting: Setting) -> str:
   tcp-request content set-var(sess.last) bool(true) if {{ dst {_AGAIN} }}
   tcp-request content set-dst var(sess.at),field(1,:)
   tcp-request content set-dst-port var(sess.at),field(2,:)
-  use_backend last if {{ var(sess.last) -m bool }}
-  default_backend mesh
+  use_backend last-%[var(sess.at),field(3,:)] if {{ var(sess.last) -m bool }}
+  use_backend mesh-%[var(sess.at),field(3,:)]
 
-backend mesh from tcp
-  retries 1
-  use-server there if TRUE
-  server there 0.0.0.0:0 weight 0
-  server else {again} send-proxy-v2 proxy-v2-options authority
-  server or-else {again} send-proxy-v2 proxy-v2-options authority
-
-backend last from tcp
-  retries 0
-  server there 0.0.0.0:0
-
+{_there(again, "as-is")}
+{_there(again, "told")}
 frontend again from tcp
   bind {again} accept-proxy
   tcp-request inspect-delay 5s
-  tcp-request content set-var(sess.to) fc_pp_authority,map_str({file}),field(3,:,0)
+  tcp-request content set-var(sess.to) fc_pp_authority,map_str({file}),field(4,:,0)
   tcp-request content reject unless {{ var(sess.to) -m found }}
   tcp-request content set-dst ipv4({_AGAIN})
   use_backend %[var(sess.to)]
 """
+
+
+def _there(again: str, told: str) -> str:
+    """What leads to a container of this host, which may be told who asks."""
+    words = " send-proxy-v2" if told == _told(proxied=True) else ""
+    return f"""backend mesh-{told} from tcp
+  retries 1
+  use-server there if TRUE
+  server there 0.0.0.0:0 weight 0{words}
+  server else {again} send-proxy-v2 proxy-v2-options authority
+  server or-else {again} send-proxy-v2 proxy-v2-options authority
+
+backend last-{told} from tcp
+  retries 0
+  server there 0.0.0.0:0{words}
+"""
+
+
+def _told(*, proxied: bool) -> str:
+    return "told" if proxied else "as-is"

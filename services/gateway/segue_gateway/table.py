@@ -27,6 +27,7 @@ class Endpoint(Row, frozen=True):
     local: bool
     port: int = 0  # Of its node's gateway; unused if `local`: every port of the service is there.
     addresses: dict[str, str] = {}  # If `local`: its address on each of this host's networks.
+    proxied: list[int] = []  # Ports at which it is told who asks, by PROXY v2.
     draining: bool = False  # What flows there goes on; nothing new does.
 
     @property
@@ -100,6 +101,7 @@ class Inbound(Row, frozen=True):
     port: int
     app: str = ""
     service: str = ""
+    proxied: bool = False  # It is told who asks.
 
 
 class Neighbour(Row, frozen=True):

@@ -28,6 +28,7 @@ def check(canonical: dict[str, Any], findings: Findings) -> None:
         _engine(at, section, findings)
         _network(at, section, canonical, findings)
         _ports(at, section, findings)
+        _proxied(at, section, findings)
         for index, entry in enumerate(section.get("x-ingress", [])):
             if entry.get("tls", "") not in ("", *canonical.get("secrets", {})):
                 where = f"{at}.x-ingress[{index}].tls"
@@ -217,6 +218,23 @@ def _ports(at: str, section: dict[str, Any], findings: Findings) -> None:
             f"port {fixed[0]} of a node can be bound once: each slot needs a node of its own",
             "leave `published` out and the engine picks a port",
         )
+
+
+def _proxied(at: str, section: dict[str, Any], findings: Findings) -> None:
+    """Judge the ports behind which gateways are to tell who asks."""
+    asked: list[int] = section.get("x-segue", {}).get("proxy_protocol", [])
+    tcp = [one for one in section.get("ports", []) if one.get("protocol", "tcp") == "tcp"]
+    web = {one["target"] for one in tcp if one.get("app_protocol") == "http"}
+    web |= {one["port"] for one in section.get("x-ingress", [])}
+    there = {*service.exposed(section.get("expose", [])), *(one["target"] for one in tcp)}
+    for index, number in enumerate(asked):
+        where = findings.at(f"{at}.x-segue.proxy_protocol[{index}]")
+        if number in web:
+            words = f"port {number} speaks HTTP: X-Forwarded-For tells there who asks"
+            where.wrong(words, "leave it out", "conflict")
+        elif number not in there:
+            words = f"it has no TCP port {number}"
+            where.wrong(words, "name it in `ports` or `expose`", "conflict")
 
 
 def _is_global(section: dict[str, Any]) -> bool:

@@ -70,7 +70,7 @@ def make(
         placement=_placement(section),
         resources=_resources(section),
         ports=[_port(port) for port in section.get("ports", [])],
-        expose=_exposed(section.get("expose", [])),
+        expose=exposed(section.get("expose", [])),
         ingress=[Ingress(**entry) for entry in section.get("x-ingress", [])],
         mounts=[_mount(mount, shared) for mount in section.get("volumes", [])],
         secrets=[_file(file) for file in section.get("secrets", [])],
@@ -93,7 +93,7 @@ def make(
     )
 
 
-def _exposed(given: list[str]) -> list[int]:
+def exposed(given: list[str]) -> list[int]:
     """Give the TCP ports; the others are reached on the same host as ever."""
     found: dict[int, None] = {}
     for entry in given:
@@ -113,6 +113,7 @@ def _ours(given: dict[str, Any]) -> dict[str, Any]:
         "min_available_percent": int(least.removesuffix("%")) if share else 0,
         "on_return": given.get("on_return", "keep_newest"),
         "drain_s": _seconds(given, "drain", 10.0),
+        "proxied": given.get("proxy_protocol", []),
         **{name: _probe(asked) for name, asked in given.get("probe", {}).items()},
     }
 

@@ -240,6 +240,12 @@ SERVICE: tuple[Row, ...] = (
         "drain_s",
         says="how long connections through gateways may go on before a container is stopped; 10s",
     ),
+    _typed(
+        "x-segue.proxy_protocol",
+        each(whole(1, 65_535), alone=True),
+        "proxied",
+        says="TCP ports at which gateways tell the container who asks, by PROXY v2",
+    ),
     Row("services.*.x-segue.rollout", "honour", ours, field="strategy"),
     _typed("x-segue.rollout.strategy", choice("rolling", "canary", "blue_green"), "strategy.kind"),
     _typed(
