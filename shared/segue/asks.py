@@ -54,6 +54,7 @@ class Gateway(msgspec.Struct, frozen=True, omit_defaults=True):
     problems: list[str] = []  # What it was told to do and could not.
     hints: list[str] = []  # What on its host may be in the way.
     unreached: dict[str, str] = {}  # Other nodes whose gateways do not answer it, and how.
+    addresses: dict[str, str] = {}  # By "app/service": its virtual address on this host.
 
 
 class Which(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,6 +11,7 @@ import pytest
 from segue.testing.load import Server, ask, line, under_load
 from segue_gateway import runtime
 from segue_gateway.certificates import Certificates
+from segue_gateway.hands import Hands
 from segue_gateway.proxy import Proxy, ProxyError
 from segue_gateway.render import Setting
 from segue_gateway.table import Endpoint, Ingress, Port, Published, Route, Table
@@ -284,3 +285,12 @@ async def test_a_question_that_waits_at_one_that_has_gone_is_asked_elsewhere(
         await ended.wait()
     silent.close()
     assert answers == [(200, "s1")]
+
+
+async def test_whoever_asks_is_told_at_which_virtual_addresses_services_are(
+    proxy: Proxy, tmp_path: pathlib.Path
+) -> None:
+    hands = Hands(tmp_path / "table.json", proxy, [])
+    assert (await hands.facts()).addresses == {}
+    assert await hands.apply(table())
+    assert (await hands.facts()).addresses == {"shop/web": VIP}

@@ -29,9 +29,9 @@ def picture(made: Stage) -> Picture:
     return made.cores[0].picture
 
 
-def inspected(made: Stage, what: Thing) -> str:
+def inspected(made: Stage, what: Thing, addresses: dict[str, list[str]] | None = None) -> str:
     screen = Console(file=io.StringIO(), width=120, color_system=None)
-    for section in sections(what, Sight(picture(made), made.now), None):
+    for section in sections(what, Sight(picture(made), made.now), None, addresses):
         screen.print(section)
     return " ".join(screen.file.getvalue().split())  # type: ignore[attr-defined]  # it is a StringIO.
 
@@ -81,6 +81,15 @@ def test_what_nobody_serves_is_listed_with_the_reason() -> None:
         "late": ["*:8080->80"],
         "web": ["*:8080->80 (not served: blog/late has the port)", "node:8081->81"],
     }
+
+
+def test_a_service_tells_its_virtual_address_with_its_ports_and_where_it_differs() -> None:
+    made = with_gateway(web={"ports": ["8080:80"], "expose": ["9000"]})
+    found = {"10.213.0.1": ["node-a", "node-b"], "10.213.0.2": ["node-c"]}
+    told = inspected(made, ServiceName("shop", "web"), found)
+    assert "virtual address 10.213.0.1, ports 80, 9000, on node-a, node-b" in told
+    assert "10.213.0.2, ports 80, 9000, on node-c" in told
+    assert "virtual address" not in inspected(made, ServiceName("shop", "web"))
 
 
 def test_a_service_tells_its_names_and_a_node_its_gateway() -> None:

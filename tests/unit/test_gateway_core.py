@@ -14,7 +14,7 @@ from segue.events.container import (
     ContainerStarted,
     ContainerStopped,
 )
-from segue.events.deploy import DeployAccepted
+from segue.events.deploy import DeployAccepted, RemovalAccepted
 from segue.events.gateway import EndpointDrained, EndpointReady, GatewayJoined, GatewayLeft
 from segue.events.node import NodeLost, NodeRemoved
 from segue.spec import (
@@ -178,6 +178,19 @@ def test_a_retired_container_is_drained_when_nothing_flows_anywhere(stand: Stand
     stand.core.hear(Flowing({"shop/web 1-1": 0}), stand.board.now)
     assert stand.turn() == [], "it flows through the other one"
     assert stand.beat("b") == [EndpointDrained(**names)]
+
+
+def test_an_app_that_is_removed_is_led_to_until_nothing_flows(stand: Stand) -> None:
+    names = stand.up(1)
+    stand.turn()
+    stand.board.say(RemovalAccepted(app="shop"))
+    stand.board.say(ContainerRetired(**names, reason="removed"))
+    stand.core.hear(Flowing({"shop/web 1-1": 1}), stand.board.now)
+    assert stand.turn() == []
+    [route] = stand.table.routes
+    assert [one.draining for one in route.endpoints] == [True]
+    stand.core.hear(Flowing({}), stand.board.now)
+    assert stand.turn() == [EndpointDrained(**names)]
 
 
 def test_what_flows_on_after_ten_seconds_is_told_and_not_waited_for(stand: Stand) -> None:

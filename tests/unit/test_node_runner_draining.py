@@ -1,8 +1,11 @@
 """How long a node runner leaves a retired container at work while gateways lead to it."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from segue.events.container import ContainerAssigned, ContainerRetired, ContainerUnhealthy
+from segue.events.deploy import RemovalAccepted
 from segue.events.gateway import EndpointDrained, EndpointReady, GatewayJoined, GatewayLeft
 from segue.spec import Probe, ServiceSpec
 from segue.testing.host import WEB, Host, web
@@ -37,6 +40,17 @@ def test_what_gateways_lead_to_is_stopped_once_none_does() -> None:
     host.retire(event)
     assert stops(host) == 0
     host.at(3.0)
+    host.say(EndpointDrained(**scope(event), node="a"))
+    assert stops(host) == 1
+
+
+@pytest.mark.parametrize("reason", ["scaled", "removed", "moved", "replaced", "superseded"])
+def test_it_is_drained_whatever_it_is_stopped_for(reason: Any) -> None:
+    host, event = routed()
+    if reason == "removed":
+        host.say(RemovalAccepted(app=event.app))
+    host.tells(ContainerRetired, event, reason=reason)
+    assert stops(host) == 0
     host.say(EndpointDrained(**scope(event), node="a"))
     assert stops(host) == 1
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import anyio
 import msgspec
-from segue.bus import Bus
+from segue import asks
+from segue.bus import Bus, BusError
 from segue.compose.values import Invalid, as_duration
 from segue.envelope import ERRORS, Record, decode, encode
 from segue.events import Event
@@ -34,6 +35,7 @@ from segue_cli.errors import (
 )
 
 REPEATED_FOR_S = 30.0
+GATEWAYS_ANSWER_WITHIN_S = 5.0
 PATIENCE_S = 3.0  # After that the person is told that nobody has answered yet.
 
 
@@ -165,3 +167,21 @@ def refused(problems: Sequence[Problem]) -> CommandError:
 def json_line(record: Record) -> str:
     """Write an event as one line for programs."""
     return msgspec.json.encode(of_record(record)).decode()
+
+
+async def gateway_facts(bus: Bus, nodes: Sequence[str]) -> dict[str, asks.Gateway | str]:
+    """Ask nodes' gateways how they do; give by node the answer, or why there is none."""
+    found: dict[str, asks.Gateway | str] = {}
+
+    async def ask(name: str) -> None:
+        try:
+            subject = asks.gateway_subject(name, "facts")
+            answer = await bus.ask(subject, timeout_s=GATEWAYS_ANSWER_WITHIN_S)
+            found[name] = msgspec.json.decode(answer, type=asks.Gateway)
+        except (BusError, msgspec.MsgspecError) as error:
+            found[name] = str(error)
+
+    async with anyio.create_task_group() as tasks:
+        for name in nodes:
+            tasks.start_soon(ask, name)
+    return found

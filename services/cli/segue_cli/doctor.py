@@ -20,6 +20,7 @@ from segue.picture import Picture
 from segue.shell.commands import Beat
 
 from segue_cli import checkup
+from segue_cli.asking import gateway_facts
 from segue_cli.checkup import Disk, Facts, Finding, Service
 from segue_cli.checkup_gateways import gateways
 from segue_cli.connect import BusFlags, chosen, host, quiet
@@ -80,7 +81,7 @@ async def _examine(
     findings += checkup.nodes(picture, await _facts(bus, there))
     led = [name for name in there if picture.gateway(name) is not None]
     lacks = {name: _lack() for name in there if name not in led and _is_here(picture, name)}
-    findings += gateways(picture, await _gateway_facts(bus, led), lacks)
+    findings += gateways(picture, await gateway_facts(bus, led), lacks)
     findings += checkup.room(picture)
     findings += checkup.apps(picture)
 
@@ -146,23 +147,6 @@ async def _facts(bus: Bus, names: Sequence[str]) -> dict[str, Facts | str]:
         try:
             answer = await bus.ask(asks.subject(name, "facts"), timeout_s=ASKED_WITHIN_S)
             found[name] = msgspec.json.decode(answer, type=Facts)
-        except (BusError, msgspec.MsgspecError) as error:
-            found[name] = str(error)
-
-    async with anyio.create_task_group() as tasks:
-        for name in names:
-            tasks.start_soon(ask, name)
-    return found
-
-
-async def _gateway_facts(bus: Bus, names: Sequence[str]) -> dict[str, asks.Gateway | str]:
-    found: dict[str, asks.Gateway | str] = {}
-
-    async def ask(name: str) -> None:
-        try:
-            subject = asks.gateway_subject(name, "facts")
-            answer = await bus.ask(subject, timeout_s=ASKED_WITHIN_S)
-            found[name] = msgspec.json.decode(answer, type=asks.Gateway)
         except (BusError, msgspec.MsgspecError) as error:
             found[name] = str(error)
 

@@ -3,7 +3,7 @@
 What is shown is looked up and put in order; nothing is concluded here that `ps` would not say.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -47,14 +47,20 @@ def document(what: Thing, picture: Picture, event: Read | None) -> Any:
             return cloud_event(event)
 
 
-def sections(what: Thing, seen: Sight, event: Read | None) -> Iterator[RenderableType]:
-    """Give the thing as a person reads it, part by part."""
+def sections(
+    what: Thing, seen: Sight, event: Read | None, addresses: Mapping[str, list[str]] | None = None
+) -> Iterator[RenderableType]:
+    """Give the thing as a person reads it, part by part.
+
+    `addresses` are a service's virtual ones, each with the nodes that have it.
+    """
     picture = seen.picture
     match what:
         case AppName(app=app):
             yield from _app(picture.apps[app], seen)
         case ServiceName(app=app, service=service):
-            yield from _service(picture.apps[app], picture.apps[app].services[service], seen)
+            of = picture.apps[app]
+            yield from _service(of, of.services[service], seen, addresses or {})
         case SlotName():
             slot = _slot(what, picture)
             held = slot.containers() if what.attempt is None else [_container(what, slot)]
@@ -133,7 +139,9 @@ def _app(app: App, seen: Sight) -> Iterator[RenderableType]:
             yield _block("shared", list(shared))
 
 
-def _service(app: App, service: Service, seen: Sight) -> Iterator[RenderableType]:
+def _service(
+    app: App, service: Service, seen: Sight, addresses: Mapping[str, list[str]]
+) -> Iterator[RenderableType]:
     for row in rows.services(seen.picture, app.name):
         if row.service == service.name:
             state = _state(row.state, row.note)
@@ -149,6 +157,7 @@ def _service(app: App, service: Service, seen: Sight) -> Iterator[RenderableType
             ("flapping since", flapping),
             ("reached at", "\n".join(reach.endpoints(seen.picture, app, service))),
             ("in the app as", reach.names(seen.picture, app, service)),
+            ("virtual address", "\n".join(reach.addresses(service, addresses))),
             *_spec(service.spec, service.replicas),
         ],
     )

@@ -1,7 +1,8 @@
 """The commands that list what there is: apps, slots, nodes, and one thing in full.
 
 Each shows the picture folded from the log, of now or of any moment that the log still holds; at a
-past moment ages count to that moment. Nothing is asked of any service.
+past moment ages count to that moment. Only what a gateway alone knows is asked of it: a service's
+virtual addresses.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from segue.log import Head
 from segue.picture import Picture
 
 from segue_cli import rows
+from segue_cli.asking import gateway_facts
 from segue_cli.columns import node_columns, service_columns, slot_columns
 from segue_cli.connect import BusFlags, connected
 from segue_cli.errors import InvalidError, NotFoundError
@@ -21,7 +23,7 @@ from segue_cli.moment import FORMS, Moment, MomentError, clock, day, moment
 from segue_cli.reading import Sight, locate, sight
 from segue_cli.story_capacity import shortage
 from segue_cli.tables import AsJson, console, for_eyes, note, print_json, print_rows
-from segue_cli.things import EventName, nearest, thing
+from segue_cli.things import EventName, ServiceName, Thing, nearest, thing
 
 At = Annotated[
     str | None,
@@ -80,14 +82,32 @@ async def inspect(
         what = thing(name, seen.picture)
         head = await connection.head()
         event = await locate(connection, head, what) if isinstance(what, EventName) else None
+        if at is None and for_eyes(as_json=as_json):
+            addresses = await _addresses(connection, what, seen.picture)
+        else:
+            addresses = {}
     if not for_eyes(as_json=as_json):
         print_json([document(what, seen.picture, event)])
         return
     screen = console()
-    for number, section in enumerate(sections(what, seen, event)):
+    for number, section in enumerate(sections(what, seen, event, addresses)):
         if number:
             screen.print()
         screen.print(section)
+
+
+async def _addresses(bus: Bus, what: Thing, picture: Picture) -> dict[str, list[str]]:
+    """Give a service's virtual addresses, each with the nodes that have it."""
+    found: dict[str, list[str]] = {}
+    if isinstance(what, ServiceName):
+        nodes = [node for node in sorted(picture.gateways) if picture.gateway(node) is not None]
+        answers = await gateway_facts(bus, nodes)
+        for node in nodes:
+            answer = answers[node]
+            held = {} if isinstance(answer, str) else answer.addresses
+            if address := held.get(f"{what.app}/{what.service}"):
+                found.setdefault(address, []).append(node)
+    return found
 
 
 async def see(bus: Bus, at: str | None) -> Sight:

@@ -3,7 +3,7 @@
 What is published but served by nobody is shown with the reason. Nothing is asked of any gateway.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from segue.bridges import search_domain
 from segue.picture import App, Container, Gateway, Picture, Service
@@ -64,6 +64,14 @@ def endpoint(port: Port, unserved: str = "") -> str:
 def host_name(one: Ingress) -> str:
     """Write a host name and path as the address that people type."""
     return f"http{'s' if one.tls else ''}://{one.host}{one.path}"
+
+
+def addresses(service: Service, found: Mapping[str, list[str]]) -> Iterator[str]:
+    """Write a service's virtual addresses with its ports, and on which nodes they are."""
+    routed = service.spec.routed
+    ports = f"port{'s' * (len(routed) > 1)} {', '.join(map(str, routed))}"
+    for address, nodes in found.items():
+        yield f"{address}, {ports}, on {', '.join(nodes)}"
 
 
 def names(picture: Picture, app: App, service: Service) -> str:

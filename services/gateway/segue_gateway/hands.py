@@ -56,6 +56,7 @@ class Hands:
         self.bus: Bus | None = None
         self.held: Callable[[], dict[str, str]] = dict
         self._said: list[str] = []
+        self._addresses: dict[str, str] = {}
         self._drains = False
 
     def remembered(self) -> Kept | None:
@@ -105,6 +106,7 @@ class Hands:
         self._said = problems
         self._drains = any(one.draining for route in table.routes for one in route.endpoints)
         if done:
+            self._addresses = {route.name: route.vip for route in table.routes if route.vip}
             self._keep(table)
         return done
 
@@ -113,7 +115,8 @@ class Hands:
         unreached: dict[str, str] = {}
         with contextlib.suppress(RuntimeAwayError):
             unreached = await self.proxy.unreached()
-        return asks.Gateway([*self._said], await firewall.hints() if self.others else [], unreached)
+        hints = await firewall.hints() if self.others else []
+        return asks.Gateway([*self._said], hints, unreached, self._addresses)
 
     async def clear(self) -> None:
         """Leave nothing on a host that runs none of our containers any more."""
