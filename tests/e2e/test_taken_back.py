@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 import pytest
-from segue.events.deploy import DeployCompleted, DeployReverted
+from segue.events.deploy import DeployCompleted, DeployRequested, DeployReverted
 from segue.events.node import NodeJoined
 from segue.events.rollout import RolloutAdvanced
 from segue.testing.cluster import Cluster, running
@@ -150,3 +150,22 @@ async def test_ctrl_c_during_a_rollout_ends_only_the_following(segue: Cluster) -
     assert "`segue rollout abort shop`" in said
     assert "Traceback" not in said
     await segue.wait_event(DeployCompleted, revision=2, within_s=90)
+
+
+async def test_a_rollout_stands_still_while_no_service_runs_and_then_goes_on(
+    segue: Cluster,
+) -> None:
+    """That is what Ctrl-C makes of `segue up`: it stops its services, and no container."""
+    newer = GOOD | {"command": ["sleep", "2000"]}
+    services = {"web": newer}
+    await segue.say(DeployRequested(app="shop", compose={"services": services}))
+    await segue.wait_event(RolloutAdvanced)
+    stopped = [key for key in segue.services if key[0] != "fencer"]
+    for key in stopped:
+        await anyio.to_thread.run_sync(segue[key].stop)
+    assert len(segue.running()) == REPLICAS, "each slot has a container, old or new"
+    segue.start_control()
+    segue.start("node_runner", "node-a")
+    await segue.wait_event(DeployCompleted, revision=2, within_s=90)
+    advanced = [r.event for r in await segue.records() if isinstance(r.event, RolloutAdvanced)]
+    assert sorted(slot for event in advanced for slot in event.slots) == [1, 2, 3]
