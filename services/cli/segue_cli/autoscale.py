@@ -4,20 +4,15 @@ What is shown stands in the log: what was said of the load, and each decision wi
 deployer decides on requests; one that is turned down changes nothing, and says why.
 """
 
-import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
-import msgspec
 from cyclopts import Parameter
-from rich.text import Text
 from segue.bus import Bus
 from segue.envelope import Record
 from segue.events import Event
 from segue.events.load import LoadEvent, LoadHigh, LoadLow, LoadNormal
 from segue.events.scale import (
-    Clamp,
-    Input,
     ScaleAccepted,
     ScaleDecided,
     ScaleHeld,
@@ -26,20 +21,18 @@ from segue.events.scale import (
     ScaleResumed,
     ScaleResumeRequested,
 )
-from segue.picture import Service
 
-from segue_cli import chart
 from segue_cli.asking import say, seconds
 from segue_cli.connect import BusFlags, connected
 from segue_cli.errors import InvalidError
 from segue_cli.flags import Within
 from segue_cli.listing import must_be_there, when
-from segue_cli.moment import clock, stamp
+from segue_cli.moment import stamp
 from segue_cli.reading import filters_of, gather, sequence_of, sight
 from segue_cli.requests import answered, show
+from segue_cli.scaling_page import Line, page
 from segue_cli.story import tell, who
-from segue_cli.story_scaling import reasons
-from segue_cli.tables import STYLES, AsJson, console, for_eyes, print_json, styled
+from segue_cli.tables import AsJson, console, for_eyes, print_json
 
 Which = Annotated[str, Parameter(name="APP/SERVICE", help="As `segue ls` shows it.")]
 For = Annotated[
@@ -48,25 +41,6 @@ For = Annotated[
 ]
 _LOADS = (LoadHigh, LoadLow, LoadNormal)
 _WORDS = (ScaleAccepted, ScaleDecided, ScaleHeld, ScalePaused, ScaleResumed)
-WIDTH, HEIGHT = 60, 6
-
-
-class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that was said of a service's load or of its number of replicas."""
-
-    at: dt.datetime | None
-    sequence: int
-    type: str
-    by: str
-    text: str
-    replicas: int  # From then on.
-    metric: str = ""
-    value: float | None = None
-    target: float | None = None
-    recommended: int | None = None
-    reason: str = ""
-    inputs: list[Input] = []
-    clamps: list[Clamp] = []
 
 
 async def explain(
@@ -95,8 +69,9 @@ async def explain(
         return
     began = begin.time if begin.time is not None else earlier.time
     screen = console()
-    for text in page(f"{app}/{name}", service, before, found, (began, seen.time)):
-        screen.print(text)
+    span = (began, seen.time)
+    for part in page(f"{app}/{name}", service, before, found, span, screen.width):
+        screen.print(part)
 
 
 async def _said(bus: Bus, first: int, last: int, app: str, service: str) -> list[Record]:
@@ -126,83 +101,6 @@ def lines(records: Iterable[Record], replicas: int) -> Iterator[Line]:
             inputs=getattr(event, "inputs", []),
             clamps=getattr(event, "clamps", []),
         )
-
-
-def page(
-    name: str,
-    service: Service,
-    before: Service | None,
-    found: Sequence[Line],
-    span: tuple[float, float],
-) -> Iterator[Text]:
-    """Draw load and replicas from one time to another, and list each decision."""
-    spec = service.spec.autoscale
-    bounds = f"{spec.min} to {spec.max}" if spec is not None else "as they are told"
-    yield styled(f"{name}: {service.replicas} replicas, {bounds}; {_standing(service)}", "name")
-    yield Text("")
-    for metric, points in sorted(_loads(service, before, found, span[0]).items()):
-        yield from _drawn(metric, points, span, mark=100.0)
-    numbers = [(span[0], float(before.replicas))] if before is not None else []
-    numbers += [(_time(line), float(line.replicas)) for line in found]
-    yield from _drawn("replicas", numbers, span)
-    for line in found:
-        if line.metric:
-            continue
-        yield Text.assemble((f"{clock(_time(line))}  ", STYLES["dim"]), line.text)
-        for more in reasons(line.inputs, line.clamps):
-            yield styled(f"              {more}", "dim")
-
-
-def _standing(service: Service) -> str:
-    scaling = service.scaling
-    if scaling is None:
-        return "they follow no load: give it x-autoscale"
-    if (override := scaling.override) is not None:
-        words = "a person gave the number" if override.kind == "manual" else "paused"
-        until = f"until {clock(override.until)}" if override.until else "until the next deploy"
-        return f"{words}, {until}"
-    if scaling.held:
-        return f"held: {scaling.held}"
-    return "they follow the load"
-
-
-Points = list[tuple[float, float]]
-
-
-def _loads(
-    service: Service, before: Service | None, found: Sequence[Line], begin: float
-) -> Mapping[str, Points]:
-    """Give each metric in percent of its target, by when it was said; it holds until the next."""
-    drawn: dict[str, Points] = {}
-    known = before.scaling.loads if before is not None and before.scaling is not None else {}
-    for metric, loads in known.items():
-        drawn[metric] = [(begin, 100.0 * loads[-1].value / loads[-1].target)]
-    spec = service.spec.autoscale
-    targets = spec.target if spec is not None else {}
-    for line in found:
-        target = line.target or targets.get(line.metric)
-        if line.metric and line.value is not None and target:
-            drawn.setdefault(line.metric, []).append((_time(line), 100.0 * line.value / target))
-    return drawn
-
-
-def _time(line: Line) -> float:
-    return line.at.timestamp() if line.at is not None else 0.0
-
-
-def _drawn(
-    title: str, points: Points, span: tuple[float, float], mark: float | None = None
-) -> Iterator[Text]:
-    values = chart.steps(points, *span, WIDTH)
-    top = max([value for value in values if value is not None] + ([mark] if mark else [1.0]))
-    shown = f"{top:.0f} %" if mark else f"{top:.0f}"
-    drawn = chart.columns(values, height=HEIGHT, top=top, mark=mark)
-    for number, row in enumerate(drawn):
-        label = (title if number == 1 else shown if number == 0 else "").rjust(12)
-        yield Text.assemble((f"{label} ", STYLES["dim"]), (row, STYLES["who"]))
-    ends = f"{clock(span[0])[:5]}".ljust(WIDTH - 5) + f"{clock(span[1])[:5]}"
-    yield styled(f"{'of its target' if mark else '':>12} {ends}", "dim")
-    yield Text("")
 
 
 async def pause(

@@ -1,5 +1,6 @@
 """Draw numbers over time as columns of blocks, for a terminal; it knows not what they mean."""
 
+import math
 from collections.abc import Sequence
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
@@ -15,10 +16,16 @@ def columns(
     scale = height * 8 / top if top > 0 else 0.0
     lines = []
     for row in reversed(range(height)):
-        behind = mark is not None and row * 8 < mark * scale <= (row + 1) * 8
+        behind = mark is not None and row == row_of(mark, height=height, top=top)
         cells = [_cell(value, scale, row) for value in values]
         lines.append("".join("┄" if behind and cell == " " else cell for cell in cells))
     return lines
+
+
+def row_of(value: float, *, height: int, top: float) -> int:
+    """Give the line in which a value ends, counted from the bottom."""
+    eighths = value * height * 8 / top if top > 0 else 0.0
+    return max(0, min(height - 1, math.ceil(eighths / 8) - 1))
 
 
 def _cell(value: float | None, scale: float, row: int) -> str:
