@@ -135,6 +135,28 @@ def test_fewer_are_left_only_so_fast(pace: Pace, current: int, expected: int) ->
     assert hpa.down_limit(pace, current, 0, 0) == expected
 
 
+@pytest.mark.parametrize(
+    ("pace", "begin", "end", "expected"),
+    [  # [doc] Configurable scaling behavior, the number after each period.
+        # "Scaling policies": 8 of 80, then 7.2 of 72 rounded up to 8, and 4 at a time from 40 on.
+        (rules(4, 10), 80, 10, [72, 64, 57, 51, 45, 40, 36, 32, 28, 24, 20, 16, 12, 10]),
+        (rules(0, 10), 50, 40, [45, 40]),  # "limit scale down rate": 10 % per minute.
+        (DOWN, 20, 1, [1]),  # "Default Behavior": 100 % may go …
+        (UP, 1, 30, [5, 10, 20, 30]),  # … and 4 or 100 % come every 15 s, whichever is more.
+        (rules(0, 0), 9, 1, [9, 9]),  # "disable scale down"
+    ],
+)
+def test_step_by_step_it_comes_to_where_the_documentation_says(
+    pace: Pace, begin: int, end: int, expected: list[int]
+) -> None:
+    found = [begin]
+    for _ in expected:
+        now = found[-1]
+        more = min(end, hpa.up_limit(pace, now, 0, 0))
+        found.append(more if end > now else max(end, hpa.down_limit(pace, now, 0, 0)))
+    assert found[1:] == expected
+
+
 def test_what_went_and_came_within_the_period_is_counted_from_where_it_began() -> None:
     assert hpa.up_limit(rules(4, 0), 6, added=4, removed=2) == 8
     assert hpa.down_limit(rules(4, 0), 6, added=0, removed=4) == 6
