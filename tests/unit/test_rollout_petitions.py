@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from segue.events import Event
+from segue.events.container import ContainerRetired
 from segue.events.deploy import (
     DeployAccepted,
     DeployRejected,
@@ -264,3 +265,9 @@ def test_a_service_that_is_not_wanted_any_more_has_no_number() -> None:
     assert problem(there, ScaleRequested(app=APP, service="api", replicas=2)) == Problem(
         where="service", what="shop has no service called api", hint="it has: web"
     )
+
+
+def test_what_a_removal_ends_is_said_to_be_removed() -> None:
+    there = shop()
+    ended = said(there.tell(RemovalRequested(app=APP)), ContainerRetired)
+    assert [one.reason for one in ended] == ["removed"] * 4

@@ -15,6 +15,7 @@ from segue.events.deploy import DeployAccepted
 from segue.events.rollout import (
     RolloutAdvanced,
     RolloutFailed,
+    RolloutHeld,
     RolloutStalled,
     RolloutStarted,
 )
@@ -163,21 +164,38 @@ def test_the_share_that_may_fail_is_of_all_slots_also_of_a_single_one() -> None:
     assert said(there.settle(), RolloutFailed)
 
 
-def test_a_rollout_stalls_at_its_deadline_to_the_second_and_says_how_long_it_waited() -> None:
+@pytest.mark.parametrize(("late_s", "waited_s"), [(0.0, 300.0), (0.12345, 300.123)])
+def test_a_rollout_stalls_at_its_deadline_to_the_second_and_says_how_long_it_waited(
+    late_s: float, waited_s: float
+) -> None:
     there = waiting()
     newer = there.container("web")
-    there.now += 299.9
+    there.now += 299.5
     assert there.settle() == []
-    there.now += 0.1004
+    there.now += 0.5 + late_s
     (event,) = said(there.settle(), RolloutStalled)
     assert event == RolloutStalled(
         app=APP,
         service="web",
         reason=f"web.1 has not started on {newer.node}",
         slots=[1],
-        waited_s=300.0,
+        waited_s=waited_s,
     )
     assert isinstance(caused_by(there, RolloutStalled), RolloutAdvanced)
+
+
+def test_what_a_failure_holds_says_which_failure() -> None:
+    there = shop()
+    there.up(*there.tell(accepted(2, web=spec("w:2", update=Update(failure_action="pause")))))
+    there.fail(there.container("web"))
+    there.settle()
+    assert [held.reason for held in there.all(RolloutHeld)] == ["web.1 exited with code 1"]
+
+
+def test_of_two_that_wait_the_second_is_counted() -> None:
+    there = shop()
+    there.tell(accepted(2, web=spec("w:2", update=Update(parallelism=2))))
+    assert stalled(there).endswith(", and 1 more wait")
 
 
 def test_of_very_many_that_wait_a_hundred_are_listed_and_all_counted() -> None:
