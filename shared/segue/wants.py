@@ -47,6 +47,9 @@ def ready(service: Service, container: Container) -> bool:
     spec = spec_of(service, container)
     if spec.is_job:
         return container.phase == "finished"
+    if service.rollout is None and container.digest != service.digest:
+        # Its own version is not known any more; the log has noted when it first did its work.
+        return container.ready_at > 0 and container.phase in UP and container.phase != "unhealthy"
     if spec.checked:
         return container.phase == "healthy"
     return container.phase in UP

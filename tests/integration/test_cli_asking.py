@@ -15,6 +15,7 @@ from segue.events.container import ContainerAssigned, ContainerRequested
 from segue.events.deploy import DeployAccepted, DeployCompleted
 from segue.events.leader import LeaderElected
 from segue.testing.cluster import CONTROL, Cluster, running
+from segue.testing.laws import check_log
 from segue.testing.nats_server import NatsServer
 from segue.testing.puppet_node import PuppetNode
 
@@ -92,7 +93,9 @@ async def command(*arguments: str, **options: object) -> CompletedProcess[str]:
     return CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-async def test_an_app_is_deployed_scaled_and_removed(segue: Segue, cluster_of_two: Cluster) -> None:
+async def test_an_app_is_deployed_scaled_and_removed(
+    segue: Segue, cluster_of_two: Cluster, tmp_path: pathlib.Path
+) -> None:
     bus = cluster_of_two.bus
     planned = await segue("plan")
     assert planned.returncode == 2, planned
@@ -120,6 +123,10 @@ async def test_an_app_is_deployed_scaled_and_removed(segue: Segue, cluster_of_tw
     assert removed.returncode == 0, removed
     assert "is gone" in removed.stdout
     assert (await segue("remove", "shop")).returncode == 3
+    await check_log(bus, secrets=[b"hunter2"])
+    logs = [file.read_bytes() for file in tmp_path.rglob("*.log")]
+    assert logs
+    assert not any(b"hunter2" in text for text in logs)
 
 
 async def test_whose_word_it_is_stands_in_the_log(segue: Segue, cluster_of_two: Cluster) -> None:

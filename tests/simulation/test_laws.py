@@ -3,15 +3,18 @@
 from types import SimpleNamespace
 from typing import Any
 
+from msgspec.structs import replace
 from segue.envelope import encode
 from segue.events import Event
 from segue.events.container import ContainerAssigned, ContainerRequested
 from segue.events.node import NodeLost
 from segue.events.rollout import RolloutAdvanced
 from segue.events.scale import ScaleRequested
+from segue.log import Stored
 from segue.shell.commands import Append
 from segue.spec import ServiceSpec
 from segue.testing import versions
+from segue.testing.laws import no_secret_is_told
 from segue.testing.shop import APP, Shop, accepted
 from segue.testing.world.agreement import everyone_sees_the_same
 from segue.testing.world.invariants import LogChecker, nothing_is_stopped_without_an_order
@@ -48,6 +51,14 @@ def test_what_was_stored_just_before_the_end_is_missed_by_nobody() -> None:
     assert everyone_sees_the_same(*seen) == ""
     world.sim.now += 1.0
     assert "has not read what was stored 1.000 s ago" in everyone_sees_the_same(*seen)
+
+
+def test_a_secret_in_a_message_is_found_wherever_it_stands() -> None:
+    plain = Stored(1, 0.0, "deploy.requested.shop", b'{"x-digest": "aa"}', {"Actor": "me"})
+    assert no_secret_is_told([plain], [b"hunter2"]) == ""
+    for name, word in (("data", b"a hunter2"), ("headers", {"Actor": "hunter2"})):
+        told = no_secret_is_told([plain, replace(plain, sequence=2, **{name: word})], [b"hunter2"])
+        assert told == "message 2 (deploy.requested.shop) holds a secret"
 
 
 def about_to_say(shop: Shop, event: Event) -> tuple[Any, Append, float]:
