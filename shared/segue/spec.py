@@ -153,6 +153,7 @@ class Autoscale(Spec, frozen=True):
     down: Pace = _DOWN
     whole: Resources = Resources()  # What 100 % is.
     schedule: list[Span] = []
+    idle_s: float = 300.0  # With `min: 0`: so long nobody asks anything before there is none.
 
     def within(self, replicas: int) -> int:
         """Give the nearest number that the bounds allow."""

@@ -17,6 +17,7 @@ from segue.events.scale import ScaleDecided
 from segue.samples import GATEWAY_SAMPLES, GatewaySample, ServiceTraffic
 from segue.testing.cluster import CONTROL, Cluster, running
 from segue.testing.load import Server, ask, line, under_load
+from segue.testing.ports import free_port
 from segue.testing.puppet_node import PuppetNode
 from segue_gateway.certificates import Certificates
 from segue_gateway.proxy import Proxy
@@ -28,7 +29,7 @@ from segue_gateway.vips import bind_ports
 # Of each process its own, also of one that was killed and has left a proxy behind.
 NET = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 256}"
 VIP, BEHIND, HTTP, TCP = f"{NET}.5", f"{NET}.15", 18_080, 18_081
-PUBLISHED = 19_100 + os.getpid() % 3_000 * 3
+PUBLISHED = free_port()
 WEB: dict[str, Any] = {"app": "shop", "service": "web"}
 
 

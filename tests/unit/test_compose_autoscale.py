@@ -50,6 +50,15 @@ def test_what_is_left_out_is_as_the_hpa_has_it_but_for_the_shorter_window() -> N
     )
 
 
+def test_a_service_that_may_have_no_replicas_begins_with_one_unless_it_is_told() -> None:
+    found = web({"min": 0, "max": 3, "idle": "90s"})
+    assert found.autoscale == Autoscale(min=0, max=3, idle_s=90.0)
+    assert found.replicas == 1
+    assert web({"min": 0, "max": 3}, deploy={"replicas": 0}).replicas == 0
+    note = converted({"min": 1, "max": 3, "idle": "90s"}).notes[0]
+    assert note.where == "services.web.x-autoscale.idle"
+
+
 def test_what_is_read_reads_back_as_itself() -> None:
     found = converted(FULL)
     again = convert(found.canonical, app="shop")
@@ -106,7 +115,7 @@ def test_what_nobody_measures_is_noted() -> None:
         ({"min": 2}, "", "has no max"),
         ({"min": 4, "max": 2}, "", "min 4 is above max 2"),
         ({"max": 0}, ".max", "0 is out of bounds"),
-        ({"min": 0, "max": 2}, ".min", "0 is out of bounds"),
+        ({"min": -1, "max": 2}, ".min", "-1 is out of bounds"),
         ({"max": 2, "targt": {}}, ".targt", "unknown key"),
         ({"max": 2, "target": ["cpu"]}, ".target", "must be a mapping"),
         ({"max": 2, "target": {"cpu": 70}}, ".target.cpu", "'70' is no share"),

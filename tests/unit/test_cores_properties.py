@@ -348,6 +348,7 @@ def test_the_histories_reach_what_they_are_for() -> None:
     rarely |= {name for name in REGISTRY if name.startswith("rollout.")} | {"deploy.reverted"}
     never |= {"node.lease_ended", "node.loss_held"}  # Nobody hears leases here, or loses many.
     never |= {"gateway.joined", "gateway.left", "endpoint.ready", "endpoint.drained"}  # None here.
+    never |= {"request.waiting", "service.idle", "service.busy"}  # Nor what is asked.
     never |= {"log.filling", "log.trimmed", "log.eased"}  # And nobody measures the log.
     assert set(REGISTRY) - set(seen) <= never | rarely
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from segue.beats import GatewayBeat
 from segue.core import Decision
@@ -17,8 +18,11 @@ from segue.events.container import (
 from segue.events.deploy import DeployAccepted, RemovalAccepted
 from segue.events.gateway import EndpointDrained, EndpointReady, GatewayJoined, GatewayLeft
 from segue.events.node import NodeLost, NodeRemoved
+from segue.events.request import RequestWaiting
+from segue.events.scale import ScaleDecided
 from segue.spec import (
     AppSpec,
+    Autoscale,
     FileSpec,
     Ingress,
     NetworkRef,
@@ -29,7 +33,7 @@ from segue.spec import (
 )
 from segue.testing.board import Board
 from segue.testing.shop import joined
-from segue_gateway.core import Applied, Apply, Flowing, Gateway, GiveWay, Tell
+from segue_gateway.core import Applied, Apply, Flowing, Gateway, GiveWay, Tell, Waiting
 
 WEB = ServiceSpec(
     image="web",
@@ -348,3 +352,41 @@ def test_beats_are_kept_of_known_gateways_only(stand: Stand) -> None:
     stand.board.say(NodeLost(node="b", silent_s=3.0))
     stand.board.say(NodeRemoved(node="b"))
     assert stand.core._heard == {}
+
+
+def held(replicas: int = 1) -> Stand:
+    web = msgspec.structs.replace(WEB, replicas=replicas, autoscale=Autoscale(min=0, max=3))
+    return Stand(msgspec.structs.replace(SPEC, services={"web": web}), "a")
+
+
+def test_what_waits_for_a_service_without_replicas_is_said_once() -> None:
+    stand = held()
+    stand.turn()
+    [route] = stand.table.routes
+    assert route.held
+    assert route.waits
+    stand.core.hear(Waiting({"shop/web": 2}), stand.board.now)
+    assert stand.turn() == [], "its first replica is on its way"
+    decided: dict[str, Any] = {"app": "shop", "service": "web", "revision": 1, "recommended": 0}
+    emptied = stand.board.say(ScaleDecided(**decided, replicas=0, previous=1))
+    assert stand.turn() == [RequestWaiting(app="shop", service="web", node="a", waiting=2)]
+    assert stand.board.log[-1].cause == emptied.id
+    stand.core.hear(Waiting({"shop/web": 3}), stand.board.now)
+    assert stand.turn() == []
+    stand.board.say(ScaleDecided(**decided, replicas=1, previous=0))
+    stand.board.say(ScaleDecided(**decided, replicas=0, previous=1))
+    assert stand.turn() == [RequestWaiting(app="shop", service="web", node="a", waiting=3)]
+    stand.core.hear(Waiting({}), stand.board.now)
+    assert stand.turn() == []
+
+
+def test_nothing_waits_where_a_container_is_led_to_or_nothing_may_be_held() -> None:
+    stand = held()
+    stand.up(1)
+    stand.turn()
+    assert not stand.table.routes[0].waits
+    plain = Stand(nodes="a")
+    plain.turn()
+    assert not plain.table.routes[0].held
+    plain.core.hear(Waiting({"shop/web": 1, "shop/gone": 1}), plain.board.now)
+    assert not any(isinstance(one, RequestWaiting) for one in plain.turn())

@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 
+import msgspec
 from segue.testing import certificates
 from segue_gateway.render import Setting, Text, render
 from segue_gateway.table import (
@@ -79,6 +80,26 @@ def test_haproxy_takes_it(tmp_path: pathlib.Path) -> None:
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
     assert "WARNING" not in said.stderr
+
+
+def test_where_there_may_be_no_container_what_is_asked_waits_and_elsewhere_nothing_does() -> None:
+    setting = Setting(folder="/run", hold="/run/hold.pem")
+    plain = table(here(1))
+    assert "hold:" not in render(plain, setting).whole
+    routes = [msgspec.structs.replace(plain.routes[0], held=True)]
+    asked = msgspec.structs.replace(plain, routes=routes)
+    assert "hold:" not in render(asked, Setting(folder="/run")).whole, "there is no certificate"
+    text = render(asked, setting)
+    condition = "{ nbsrv(shop.web:80) eq 0 }"
+    for way in ("", "{ path /api } ", "{ path_beg /api/ } "):
+        assert f"{way}{condition}" in text.topology
+    assert text.topology.count("use_backend hold:shop.web:80 if") == 5
+    assert text.topology.count("use_backend hold:shop.web:9000 if") == 2
+    assert text.backends.keys() == {
+        *(f"{kind}shop.web:{port}" for kind in ("", "hold:") for port in (80, 9000))
+    }
+    none = msgspec.structs.replace(asked, routes=[msgspec.structs.replace(routes[0], endpoints=[])])
+    assert text.is_topology_of(render(none, setting)), "to have none takes no reload"
 
 
 def test_what_comes_and_goes_takes_no_reload() -> None:

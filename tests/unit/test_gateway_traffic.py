@@ -4,9 +4,9 @@ import math
 
 import pytest
 from segue.samples import GatewaySample, ServiceTraffic, as_service_samples
-from segue_gateway.traffic import SAMPLES, Counted, Meter, between, read
+from segue_gateway.traffic import SAMPLES, Backends, Counted, Meter, between, read
 
-WEB = [("shop", "web", ["shop.web:80"])]
+WEB = [Backends("shop", "web", ["shop.web:80"])]
 HEAD = "# pxname,svname,qtime,ctime,rtime,mode,req_tot,stot,hrsp_5xx,scur"
 
 
@@ -112,6 +112,20 @@ def test_a_request_counts_in_the_latency_once_it_is_over() -> None:
     begun = worker.counted._replace(requests=180, inflight=30)
     found = traffic(meter, 2.0, of_1=begun)
     assert (found.rps, found.timed) == (90.0, 150)
+
+
+def test_what_waits_is_in_flight_once_also_while_it_is_led_on() -> None:
+    said = f"{HEAD}\nshop.web:80,BACKEND,,,,http,0,0,0,1\n"
+    said += "hold:shop.web:80,BACKEND,,,,http,3,3,0,3\nagain:shop.web:80,FRONTEND,,,,http,1,1,0,1\n"
+    said += "p:any:80,FRONTEND,,,,http,3,3,0,3\n"
+    [found] = Meter().measured({1: read(said)}, WEB, 0.0)
+    assert found.inflight == 3
+    old = read(f"{HEAD}\nhold:shop.web:80,BACKEND,,,,tcp,,3,,2\n")
+    new = read(
+        f"{HEAD}\nagain:shop.web:80,FRONTEND,,,,tcp,,3,,2\nshop.web:80,BACKEND,,,,tcp,,,,2\n"
+    )
+    [found] = Meter().measured({1: old, 2: new}, WEB, 0.0)
+    assert found.inflight == 2, "an old worker holds it, and the new one leads it on"
 
 
 def test_no_latency_is_below_zero() -> None:

@@ -2,6 +2,9 @@
 
 The order is the HPA's: the largest that any metric asks for; the stabilisation windows; how many
 may come or go within a period; the bounds. What the bounds want is never waited for.
+
+With `min: 0` no metric asks for fewer than one. That there is to be none follows from nobody asking
+anything for long; that there is to be one again, from something that waits: both at once.
 """
 
 import itertools
@@ -45,24 +48,42 @@ class _Case:
         self.scaling, self.spec = scaling, spec
         self.least = spans.least(spec, now) if spec.schedule else spec.min
         self.loads = self._loads(now)
+        self.at_once = self._none_or_one()
         self.recommended = self._recommended(self.loads, self.current, now)
+        if self.at_once is not None:
+            self.recommended = self.at_once.recommended
         self.clamps: list[Clamp] = []
         turns = spans.turns(spec, now)
         self.again: list[float] = [turns] if turns is not None else []
 
     def judged(self) -> Judgement:
         replicas = self.recommended
-        if self.least <= self.current <= self.spec.max:
+        if self.at_once is None and self.least <= self.current <= self.spec.max:
             replicas = self._paced(self._stabilised(replicas))
         replicas = self._bounded(replicas)
         return Judgement(
             replicas,
             self.recommended,
-            [*self._scheduled(), *(self._input(name, load) for name, load in self.loads.items())],
+            [*self._inputs()],
             self.clamps,
             self._cause(),
             min((at for at in self.again if at > self.now), default=None),
         )
+
+    # Whether there is to be none, or one again.
+
+    def _none_or_one(self) -> Input | None:
+        """Give what follows from nobody asking anything, or from what waits; None: nothing does."""
+        scaling = self.scaling
+        if self.least or (scaling.idle is None and scaling.waiting is None):
+            return None
+        if not self.current and scaling.waiting is not None:
+            asked = max(1, self._recommended(self.loads, self.current, self.now))
+            return Input(metric="waiting", level="high", recommended=asked)
+        needed = (load.foreign and load.level == "high" for load in self.loads.values() if load)
+        if self.current and scaling.idle is not None and not any(needed):
+            return Input(metric="idle", level="low", recommended=0)
+        return None
 
     # What the metrics ask for.
 
@@ -86,14 +107,19 @@ class _Case:
     def _recommended(self, loads: Loads, current: int, at: float) -> int:
         """Give what who wants most asks for: metrics, and the schedule, which has no other word."""
         asked = max((self._asks(load, current) for load in loads.values()), default=None)
-        if not self.spec.schedule:
-            return current if asked is None else asked
-        least = spans.least(self.spec, at)
-        return least if asked is None else max(asked, least)
+        if self.spec.schedule:
+            least = spans.least(self.spec, at)
+            asked = least if asked is None else max(asked, least)
+        elif asked is None:
+            asked = current
+        return asked if self.spec.min else max(asked, min(current, 1))
 
-    def _scheduled(self) -> Iterator[Input]:
+    def _inputs(self) -> Iterator[Input]:
+        if self.at_once is not None:
+            yield self.at_once
         if self.least > self.spec.min:
             yield Input(metric=SCHEDULE, level="high", recommended=self.least)
+        yield from (self._input(name, load) for name, load in self.loads.items())
 
     def _input(self, name: str, load: Load | None) -> Input:
         asked = self._asks(load, self.current)
@@ -110,6 +136,10 @@ class _Case:
         )
 
     def _cause(self) -> Cause:
+        if self.at_once is not None:
+            because = self.scaling.waiting if self.at_once.recommended else self.scaling.idle
+            assert because is not None, "it follows from that"
+            return because
         asking = [
             load
             for load in self.loads.values()

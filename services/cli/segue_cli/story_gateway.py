@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from segue.envelope import Record
-from segue.events import gateway
+from segue.events import gateway, request
 
 from segue_cli.amounts import count
 from segue_cli.story_nodes import Words
@@ -31,9 +31,16 @@ def _drained(record: Record) -> Words:
     return f"no gateway leads to it any more{open_still}{_unheard(said)}"
 
 
+def _waiting(record: Record) -> Words:
+    said: Any = record.event
+    verb = "waits" if said.waiting == 1 else "wait"
+    return f"{count(said.waiting, 'request')} {verb} for a replica at {said.node}"
+
+
 WORDS: dict[str, Callable[[Record], Words]] = {
     gateway.GatewayJoined.type: _joined,
     gateway.GatewayLeft.type: lambda _: "its gateway has left",
     gateway.EndpointReady.type: _ready,
     gateway.EndpointDrained.type: _drained,
+    request.RequestWaiting.type: _waiting,
 }

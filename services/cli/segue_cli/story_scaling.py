@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from segue.envelope import Record
-from segue.events import Event, load, scale
+from segue.events import Event, load, scale, service
 from segue.events.scale import Clamp, Input
 
 from segue_cli.amounts import count, span
 from segue_cli.story_nodes import Tone, Words
 
 _SHARES = ("cpu", "memory")
+_WITHOUT_TARGET = {"idle": "nobody asks anything of it", "waiting": "requests wait for it"}
 
 
 def amount(metric: str, value: float) -> str:
@@ -65,6 +66,9 @@ def reasons(inputs: Sequence[Input], clamps: Sequence[Clamp]) -> list[str]:
         if one.metric == "schedule" and not one.target and one.level:
             lines.append(f"the schedule asks for at least {one.recommended} now")
             continue
+        if one.metric in _WITHOUT_TARGET and not one.target and one.level:
+            lines.append(f"{_WITHOUT_TARGET[one.metric]}: {one.recommended}")
+            continue
         if not one.level:
             lines.append(f"{one.metric} asks for no change: nothing is known of it")
             continue
@@ -83,10 +87,22 @@ def _paused(head: str) -> Callable[[Record], Words]:
     return words
 
 
+def _idle(record: Record) -> Words:
+    said: Any = record.event
+    return f"nobody has asked anything of it for {span(said.quiet_s)}"
+
+
+def _busy(record: Record) -> Words:
+    said: Any = record.event
+    return f"something is asked of it again: {said.words}"
+
+
 WORDS: dict[str, Callable[[Record], Words]] = {
     load.LoadHigh.type: _load("high"),
     load.LoadLow.type: _load("low"),
     load.LoadNormal.type: _load("as it should be"),
+    service.ServiceIdle.type: _idle,
+    service.ServiceBusy.type: _busy,
     scale.ScaleRequested.type: _asked,
     scale.ScaleAccepted.type: _accepted,
     scale.ScaleDecided.type: _decided,

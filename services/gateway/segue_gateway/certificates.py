@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable
 import anyio.to_thread
 from segue.bus import BusError
 
+from segue_gateway.commands import run
 from segue_gateway.table import Table
 
+_NEW = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "36500")
 Fetch = Callable[[str], Awaitable[bytes | None]]
 
 
@@ -69,3 +71,14 @@ def _check(place: pathlib.Path) -> None:
         raise ValueError("the key is encrypted")
 
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(place, password=no_password)
+
+
+async def of_itself(folder: pathlib.Path) -> str:
+    """Give a file with what the host's proxy shows itself. Raises CommandError."""
+    place, key, shown = (folder / name for name in ("hold.pem", "hold.key", "hold.crt"))
+    if not place.exists():
+        out = ("-keyout", str(key), "-out", str(shown))
+        await run("openssl", "req", "-x509", *_NEW, "-subj", "/CN=segue", *out)
+        key.write_bytes(key.read_bytes() + shown.read_bytes())
+        key.replace(place)
+    return str(place)

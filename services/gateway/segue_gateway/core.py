@@ -68,6 +68,12 @@ class Flowing(msgspec.Struct, frozen=True):
     counts: dict[str, int]
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """News: how much waits for services without containers, by app and service."""
+
+    counts: dict[str, int]
+
+
 class Gateway(Core):
     """The gateway's core."""
 
@@ -88,6 +94,7 @@ class Gateway(Core):
         self._made: Table | None = None
         self._again_at = 0.0
         self._flowing: dict[str, int] = {}
+        self._waiting: dict[str, int] = {}
         self._heard: dict[str, tuple[GatewayBeat, float]] = {}
         self._listens_since: float | None = None
         self._since: dict[tuple[Key, str], tuple[int, float]] = {}  # When what was noticed.
@@ -134,6 +141,8 @@ class Gateway(Core):
             self._doing = None
         elif isinstance(news, Flowing):
             self._flowing = {name: count for name, count in news.counts.items() if count}
+        elif isinstance(news, Waiting):
+            self._waiting = news.counts
         elif isinstance(news, BusReturned):
             self._listens_since = now
 
@@ -155,6 +164,7 @@ class Gateway(Core):
                 owed.append(says.joined(self.me, me.cause if me else self._removed))
         else:
             owed += self._said(now)
+            owed += self._held()
             owed += self._beat(now)
         return owed
 
@@ -202,6 +212,16 @@ class Gateway(Core):
             elif not waits:
                 yield says.ready(container, missed)
         self._since = noticed
+
+    def _held(self) -> Iterator[Decision]:
+        """Say for which services something waits; said once, by whoever is first to see it."""
+        for name, count in sorted(self._waiting.items()):
+            app, _, service_name = name.partition("/")
+            service = self.picture.service(app, service_name)
+            if service is None or service.replicas or service.scaling is None:
+                continue
+            if count and service.wanted and service.scaling.waiting is None:
+                yield says.waiting(self.me.node, app, service, count)
 
     def _awaited(self) -> Iterator[tuple[Container, str]]:
         ready: dict[Key, None] = {}

@@ -16,12 +16,12 @@ from segue import asks
 from segue.bus import Bus, BusError
 
 from segue_gateway import firewall
-from segue_gateway.core import Applied, Apply, Flowing, GiveWay, Tell
+from segue_gateway.core import Applied, Apply, Flowing, GiveWay, Tell, Waiting
 from segue_gateway.proxy import Proxy, ProxyError
 from segue_gateway.runtime import RuntimeAwayError
 from segue_gateway.table import Table
 
-FLOW_EVERY_S = 0.1  # How often what still flows to drained containers is counted.
+FLOW_EVERY_S = 0.1  # How often what still flows to drained containers, or waits, is counted.
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("segue.gateway")
 
@@ -57,7 +57,8 @@ class Hands:
         self.held: Callable[[], dict[str, str]] = dict
         self._said: list[str] = []
         self._addresses: dict[str, str] = {}
-        self._drains = False
+        self._drains = self._holds = False
+        self._waits: dict[str, int] = {}
 
     def remembered(self) -> Kept | None:
         """Read what was applied last; what cannot be read was written by another version."""
@@ -104,6 +105,7 @@ class Hands:
             if words not in self._said:
                 log.warning("something is not as it is to be", why=words)
         self._said = problems
+        self._holds = any(route.waits for route in table.routes)
         self._drains = any(one.draining for route in table.routes for one in route.endpoints)
         if done:
             self._addresses = {route.name: route.vip for route in table.routes if route.vip}
@@ -124,11 +126,22 @@ class Hands:
             await one.clear()
 
     async def run(self) -> None:
-        """Count what flows to drained containers, as long as there are any."""
+        """Count what flows to drained containers, and what waits for services without any."""
         while True:
             await anyio.sleep(FLOW_EVERY_S)
             if self._drains:
                 await self._count()
+            if self._holds or self._waits:
+                await self._count_waiting()
+
+    async def _count_waiting(self) -> None:
+        try:
+            found = await self.proxy.waiting()
+        except RuntimeAwayError:
+            return
+        if found != self._waits:
+            self._waits = found
+            self.hear(Waiting(found))
 
     async def _count(self) -> None:
         try:

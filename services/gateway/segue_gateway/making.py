@@ -113,6 +113,7 @@ def _route(
         networks=networks,
         ports=ports,
         endpoints=list(_endpoints(picture, me, service)),
+        held=service.spec.autoscale is not None and not service.spec.autoscale.min,
         round_robin=service.spec.extensions.get("endpoint_mode") == "dnsrr",
     )
 

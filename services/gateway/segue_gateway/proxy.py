@@ -23,11 +23,12 @@ import msgspec
 import structlog
 
 from segue_gateway import runtime, traffic
-from segue_gateway.certificates import Certificates
+from segue_gateway.certificates import Certificates, of_itself
 from segue_gateway.commands import CommandError, run
+from segue_gateway.hold import hold_name
 from segue_gateway.render import NODES, Setting, Text, backend_name, render
 from segue_gateway.runtime import (
-    COUNTS_OF_BACKENDS,
+    COUNTS,
     SESSIONS_OF_SERVERS,
     Processes,
     RuntimeAwayError,
@@ -39,6 +40,7 @@ RELOAD_EVERY_S = 0.25  # Changes of the topology that come closer together are o
 TRY_AGAIN_S = 30.0  # A port that was somebody else's.
 WATCH_EVERY_S = 1.0
 SILENT_S = 5.0  # After it is known to be down, which takes 1 to 3 s.
+_FEW = 8  # Backends that are asked for one by one.
 _LOADS_WITHIN_S, _ENDS_WITHIN_S = 30.0, 10.0
 _BIND = re.compile(r"(?:Starting|Binding).*?(?:frontend|proxy) (\S+?):? .*cannot bind.*:(\d+)\]")
 
@@ -73,6 +75,7 @@ class Proxy:
 
     async def _apply(self, table: Table) -> list[str]:
         files, problems = await self.certificates.files(table)
+        problems += await self._can_hold(table)
         if self._shut and time.monotonic() - self._shut_at >= TRY_AGAIN_S:
             self._shut = {}
         text = render(table, self.setting, files, self._shut)
@@ -85,6 +88,18 @@ class Proxy:
                 log.warning("the proxy is loaded anew", why=str(error))
                 await self._reload(table, text, files)
         return [*problems, *self._shut.values()]
+
+    async def _can_hold(self, table: Table) -> list[str]:
+        """Have what it takes to hold requests; tell what is in the way."""
+        if self.setting.hold or not any(route.held for route in table.routes):
+            return []
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            pem = await of_itself(self.folder)
+        except (CommandError, OSError) as error:
+            return [f"nothing waits for services without replicas: {error}: install openssl"]
+        self.setting = msgspec.structs.replace(self.setting, hold=pem)
+        return []
 
     async def in_flight(self) -> dict[tuple[str, str], int]:
         """Count the connections to each drained endpoint, by route and endpoint, over all workers.
@@ -109,17 +124,40 @@ class Proxy:
                     counts[wanted[key]] += used
         return counts
 
-    async def traffic(self) -> tuple[list[tuple[str, str, list[str]]], dict[int, traffic.Worker]]:
-        """Give each service's backends, and what each worker counts of them.
+    async def traffic(self) -> tuple[list[traffic.Backends], dict[int, traffic.Worker]]:
+        """Give each service's backends, and what each worker counts. Raises RuntimeAwayError."""
+        services = [
+            traffic.Backends(
+                route.app,
+                route.service,
+                [backend_name(route, port.number) for port in route.ports],
+            )
+            for route in (self._table.routes if self._table else [])
+        ]
+        said = await self._ask_workers(COUNTS)
+        return services, {pid: traffic.read(one) for pid, one in said.items()}
+
+    async def waiting(self) -> dict[str, int]:
+        """Count what waits for services that nothing leads to, by app and service.
 
         Raises RuntimeAwayError.
         """
-        services = [
-            (route.app, route.service, [backend_name(route, port.number) for port in route.ports])
-            for route in (self._table.routes if self._table else [])
-        ]
-        said = await self._ask_workers(COUNTS_OF_BACKENDS)
-        return services, {pid: traffic.read(one) for pid, one in said.items()}
+        routes = [one for one in (self._table.routes if self._table else []) if one.waits]
+        names = {
+            hold_name(backend_name(one, port.number)): one.name
+            for one in routes
+            for port in one.ports
+        }
+        if not names or self._text is None:
+            return {}
+        few = len(names) <= _FEW
+        lines = [f"show stat {name} 2 -1" for name in names] if few else [COUNTS]
+        found: dict[str, int] = {}
+        for said in await runtime.ask_worker(self._worker_socket, lines):
+            for name, counted in traffic.read(said).items():
+                if name in names and counted.inflight:
+                    found[names[name]] = found.get(names[name], 0) + counted.inflight
+        return found
 
     async def _ask_workers(self, line: str) -> dict[int, str]:
         """Ask every worker; old ones may be gone by then. Raises RuntimeAwayError."""

@@ -8,6 +8,7 @@ server that is added at run time takes nothing from its backend's defaults.
     frontend s:shop.web:80     a service's own address, for the bridges of its app
     frontend p:any:8080, web     published ports, host names and paths
     backend shop.web:80        a service's port: its containers here, and other nodes' gateways
+    backend hold:shop.web:80   what waits for its first container (`segue_gateway.hold`)
     frontend mesh              what other nodes' gateways ask for, by the name in the TLS greeting
     backend nodes              a server for each other gateway: their health is looked after here
 """
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 from segue.bridges import DOMAIN
 
+from segue_gateway import hold
 from segue_gateway.table import (
     Endpoint,
     Ingress,
@@ -58,6 +60,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     mesh_address: str = ""  # Where the mesh listens; empty: on all addresses.
     http_port: int = 80
     https_port: int = 443
+    hold: str = ""  # A file with a certificate for itself; empty: nothing is held.
     as_nobody: bool = False  # Its workers give up root's rights.
 
 
@@ -105,21 +108,25 @@ def render(
     backends: dict[str, str] = {}
     servers: dict[str, dict[str, str]] = {}
     draining: dict[str, set[str]] = {}
+    held = _held(table, setting)
     for route in table.routes:
         places = bind_ports(port.number for port in route.ports)
         for port in route.ports:
             name = backend_name(route, port.number)
             if route.vip and f"s:{name}" not in out:
-                topology.append(_own(route, port, places[port.number]))
+                topology.append(_own(route, port, places[port.number], held))
             backends[name] = _backend(name, http=port.http)
             servers[name], draining[name] = _servers(table, route, port, setting)
+            if name in held:
+                backends[hold.hold_name(name)] = hold.backend(name, setting.folder, http=port.http)
+                topology.append(hold.again(name, setting.folder, setting.hold, http=port.http))
     topology += [
-        _published(one)
+        _published(one, held)
         for one in table.published
         if _leads_to(one) in backends and published_name(one) not in out
     ]
     rules = [one for one in table.ingress if _leads_to(one) in backends]
-    topology += list(_web(rules, setting, files, out))
+    topology += list(_web(rules, setting, files, out, held))
     if setting.certificate:
         topology.append(_mesh(table, setting))
         backends[NODES] = _nodes(table.neighbours, setting)
@@ -130,6 +137,12 @@ def render(
         for one in asked
     }
     return Text("\n".join(topology), backends, servers, draining, inbound)
+
+
+def _held(table: Table, setting: Setting) -> set[str]:
+    """Give the backends for which requests wait."""
+    routes = [one for one in table.routes if one.held and setting.hold]
+    return {backend_name(one, port.number) for one in routes for port in one.ports}
 
 
 def backend_name(route: Route, port: int) -> str:
@@ -187,7 +200,7 @@ defaults http
 """
 
 
-def _own(route: Route, port: Port, bound: int) -> str:
+def _own(route: Route, port: Port, bound: int, held: set[str]) -> str:
     """A service's own address: only the bridges of its app may use it."""
     name = backend_name(route, port.number)
     allowed = " ".join(route.sources) or "255.255.255.255"
@@ -195,15 +208,16 @@ def _own(route: Route, port: Port, bound: int) -> str:
     return f"""frontend s:{name} from {_mode(http=port.http)}
   bind {route.vip}:{bound}
   tcp-request connection reject unless {{ src {allowed} }}
-{forwarded}  default_backend {name}
+{forwarded}{hold.waits(name, held)}  default_backend {name}
 """
 
 
-def _published(one: Published) -> str:
+def _published(one: Published, held: set[str]) -> str:
     forwarded = "  http-request set-header X-Forwarded-For %[src]\n" if one.http else ""
+    name = _leads_to(one)
     return f"""frontend {published_name(one)} from {_mode(http=one.http)}
   bind {one.host_ip or "*"}:{one.published}
-{forwarded}  default_backend {_leads_to(one)}
+{forwarded}{hold.waits(name, held)}  default_backend {name}
 """
 
 
@@ -212,7 +226,11 @@ def _mode(*, http: bool) -> str:
 
 
 def _web(
-    rules: list[Ingress], setting: Setting, files: Mapping[str, str], shut: frozenset[str]
+    rules: list[Ingress],
+    setting: Setting,
+    files: Mapping[str, str],
+    shut: frozenset[str],
+    held: set[str],
 ) -> Iterator[str]:
     """Host names and paths: the longer path counts before the shorter, a name before any."""
     ordered = sorted(rules, key=lambda one: (one.host == "*", -len(one.path), one.host, one.path))
@@ -238,8 +256,10 @@ def _web(
         path = one.path.rstrip("/")
         words = [_is_host(one.host)]
         either = [f"{{ path {path} }}", f"{{ path_beg {path}/ }}"] if path else [""]
-        to = f"  use_backend {_leads_to(one)}"
-        lines += [f"{to} if {' '.join(filter(None, [*words, how]))}".rstrip() for how in either]
+        name = _leads_to(one)
+        for condition in (" ".join(filter(None, [*words, how])) for how in either):
+            lines += [hold.rule(name, condition)] if name in held else []
+            lines.append(f"  use_backend {name} if {condition}".rstrip())
     lines.append(f"  default_backend {NOWHERE}")
     yield "\n".join(line.removesuffix(" if") for line in lines) + f"\n\n{_NOWHERE}"
 

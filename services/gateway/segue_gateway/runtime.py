@@ -15,7 +15,7 @@ TIMEOUT_S = 10.0
 _PROMPT = b"\n> "
 # Of every server; `show servers conn` does not count what is passed through as it is.
 SESSIONS_OF_SERVERS = "show stat -1 4 -1"
-COUNTS_OF_BACKENDS = "show stat -1 2 -1"
+COUNTS = "show stat -1 3 -1"  # Of every frontend and backend.
 _SESSIONS = 4  # The column `scur`.
 _MASTER = re.compile(r"^(\d+)\s+master\s+(\d+)(?: \[failed: (\d+)\])?", re.MULTILINE)
 _WORKER = re.compile(r"^(\d+)\s+worker\s+(\d+)", re.MULTILINE)

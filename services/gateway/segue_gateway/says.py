@@ -6,7 +6,8 @@ Which of them is owed stands in `core`. Here stands only how an event's id is ma
 from segue.core import Decision
 from segue.envelope import Cause
 from segue.events.gateway import EndpointDrained, EndpointReady, GatewayJoined, GatewayLeft
-from segue.picture import Container
+from segue.events.request import RequestWaiting
+from segue.picture import Container, Service
 
 
 def joined(facts: GatewayJoined, before: Cause | None) -> Decision:
@@ -44,6 +45,13 @@ def drained(container: Container, in_flight: int, unheard: list[str]) -> Decisio
         unheard=unheard,
     )
     return Decision(event, container.cause, key=str(container.attempt))
+
+
+def waiting(node: str, app: str, service: Service, count: int) -> Decision:
+    """Something is asked of a service that has no replicas."""
+    assert service.scaling is not None, "it follows its load"
+    event = RequestWaiting(app=app, service=service.name, node=node, waiting=count)
+    return Decision(event, service.cause, key=str(service.scaling.sequence))
 
 
 def name_of(container: Container) -> str:

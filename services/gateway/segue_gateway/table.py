@@ -53,7 +53,13 @@ class Route(Row, frozen=True):
     networks: dict[str, list[str]] = {}  # By the engine's name: what else it is called there.
     ports: list[Port] = []  # Without any it has no virtual address: names lead to containers here.
     endpoints: list[Endpoint] = []
+    held: bool = False  # It may have no container, and what is asked then waits for one.
     round_robin: bool = False  # `endpoint_mode: dnsrr`: names lead to the containers on this host.
+
+    @property
+    def waits(self) -> bool:
+        """Whether what is asked of it now waits."""
+        return self.held and all(one.draining for one in self.endpoints)
 
     @property
     def name(self) -> str:

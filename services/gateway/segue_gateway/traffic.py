@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from segue.samples import TIMED_EVERY_S, ServiceTraffic
 
+from segue_gateway.hold import AGAIN, again_name, hold_name
+
 SAMPLES = 1_024  # HAProxy's TIME_STATS_SAMPLES.
 TIMED_MOST = 100  # So many requests are enough for a latency.
 
@@ -34,6 +36,14 @@ class Counted(NamedTuple):
         return self.requests - self.inflight
 
 
+class Backends(NamedTuple):
+    """Which backends are a service's."""
+
+    app: str
+    service: str
+    names: list[str]
+
+
 Worker = Mapping[str, Counted]  # By backend.
 
 
@@ -45,10 +55,11 @@ class _Timed(NamedTuple):
 
 
 def read(said: str) -> dict[str, Counted]:
-    """Read a worker's `show stat` of its backends."""
+    """Read a worker's `show stat`: its backends, and what has led on what was held."""
     found: dict[str, Counted] = {}
     for row in csv.DictReader(said.removeprefix("# ").splitlines()):
-        if row.get("svname") != "BACKEND":
+        is_again = row["svname"] == "FRONTEND" and row["pxname"].startswith(AGAIN)
+        if row["svname"] != "BACKEND" and not is_again:
             continue
         http = row["mode"] == "http"
         waits = (row["qtime"], row["ctime"], row["rtime"]) if http else ()
@@ -73,7 +84,7 @@ class Meter:
     def measured(
         self,
         workers: Mapping[int, Worker],
-        services: Iterable[tuple[str, str, list[str]]],
+        services: Iterable[Backends],
         at_s: float,
     ) -> list[ServiceTraffic]:
         """Give each service's traffic since the last call; `services` names their backends."""
@@ -84,16 +95,11 @@ class Meter:
             before, seconds = dict(workers), 1.0  # What was before the first look is nobody's.
         else:
             seconds = max(at_s - since_s, 1e-3)
-        return [
-            self._service(app, service, backends, workers, before, seconds)
-            for app, service, backends in services
-        ]
+        return [self._service(of, workers, before, seconds) for of in services]
 
-    def _service(  # noqa: PLR0917 — whose, then what was counted now and before.
+    def _service(
         self,
-        app: str,
-        service: str,
-        backends: list[str],
+        of: Backends,
         workers: Mapping[int, Worker],
         before: Mapping[int, Worker],
         seconds: float,
@@ -101,20 +107,20 @@ class Meter:
         requests = errors = inflight = timed = 0
         waited_s = 0.0
         for pid, worker in workers.items():
-            for backend in backends:
+            for backend in of.names:
                 now = worker.get(backend, Counted())
                 was = before.get(pid, {}).get(backend, Counted())
                 requests += max(0, now.requests - was.requests)
                 errors += max(0, now.errors - was.errors)
-                inflight += now.inflight
+                inflight += now.inflight + _waiting(worker, backend)
                 count, mean_s = self._latency(pid, backend, now, was)
                 timed += count
                 waited_s += count * mean_s
         return ServiceTraffic(
-            app,
-            service,
+            of.app,
+            of.service,
             rps=round(requests / seconds, 3),
-            inflight=inflight,
+            inflight=max(0, inflight),
             errors=round(errors / seconds, 3),
             latency_s=round(waited_s / timed, 6) if timed else 0.0,
             timed=timed,
@@ -133,6 +139,14 @@ class Meter:
             return 0, 0.0
         self._timed[pid, backend] = _Timed(self._at_s, now)
         return count, between(last.counted, now) / 1e3
+
+
+def _waiting(worker: Worker, backend: str) -> int:
+    """Give how many are held and not led on; those that an old worker holds, a new one leads on."""
+    held, again = (
+        worker.get(name, Counted()) for name in (hold_name(backend), again_name(backend))
+    )
+    return held.inflight - again.inflight
 
 
 def between(before: Counted, now: Counted) -> float:

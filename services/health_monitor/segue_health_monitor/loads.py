@@ -19,6 +19,7 @@ from segue.samples import GatewaySample, NodeSample, ServiceSample, as_service_s
 from segue.spec import Autoscale
 from segue.wants import ready, wanted_slots
 
+from segue_health_monitor.idleness import IdleJudge
 from segue_health_monitor.windows import WINDOW_S, Used, Windows
 
 EVERY_S = 1.0
@@ -44,6 +45,7 @@ class LoadJudge:
     def __init__(self, picture: Picture) -> None:
         self._picture = picture
         self._windows = Windows()
+        self._idle = IdleJudge(picture, self._windows)
         self._heard = False
         self._since: float | None = None  # Nothing could be heard before.
         self._look_at = 0.0
@@ -55,6 +57,7 @@ class LoadJudge:
         if not isinstance(sample, GatewaySample):
             self._windows.hear(sample, now)
             return
+        self._idle.hear(sample, now)
         for of in sample.services:
             service = self._picture.service(of.app, of.service)
             if service is None or service.spec.autoscale is None:
@@ -66,6 +69,7 @@ class LoadJudge:
     def blinded(self, now: float) -> None:
         """Know that until now nothing could be heard."""
         self._windows.clear()
+        self._idle.blinded()
         self._since = now
 
     def decide(self, now: float) -> list[Decision]:
@@ -74,9 +78,13 @@ class LoadJudge:
             self._since = now
         if not self._heard:
             return []
-        self.wake_at = self._look_at
-        if now < self._look_at:
-            return []
+        owed = self._idle.decide(now)
+        if now >= self._look_at:
+            owed += self._loads(now)
+        self.wake_at = min(self._look_at, self._idle.wake_at)
+        return owed
+
+    def _loads(self, now: float) -> list[Decision]:
         self._windows.forget(now)
         owed = [
             said
@@ -86,7 +94,7 @@ class LoadJudge:
             for said in self._service(app, service, service.scaling, service.spec.autoscale, now)
         ]
         if not owed:  # What is owed is asked for again until it is in the log.
-            self._look_at = self.wake_at = now + EVERY_S
+            self._look_at = now + EVERY_S
         return owed
 
     def _service(
@@ -98,6 +106,8 @@ class LoadJudge:
             said = scaling.loads.get(metric)
             last = said[-1] if said else None
             found = self._measure(app, service, metric, spec, now)
+            if not service.replicas and not spec.min and (found is None or not found.value):
+                continue  # Nobody is there, and nothing is asked.
             if found is None:
                 yield from self._silent(app, service, metric, last, now)
                 continue
@@ -122,12 +132,13 @@ class LoadJudge:
         target = spec.target[metric]
         if metric not in ("cpu", "memory"):
             total = self._windows.total(app.name, service.name, metric, now)
-            if total is None or not service.replicas:
+            if total is None or (spec.min and not service.replicas):
                 return None
             if total.mean:
                 count = sum(1 for _ in self._ready(app, service))
                 return Measured(total.value, count or service.replicas)
-            return Measured(total.value / service.replicas, service.replicas)
+            replicas = max(1, service.replicas)  # What waits for the first is a whole one's.
+            return Measured(total.value / replicas, replicas)
         whole = spec.whole.cpu_millicores if metric == "cpu" else spec.whole.memory_bytes
         if not whole:
             return None

@@ -106,6 +106,12 @@ class Windows:
         value = sum(sum(one.value for one in samples) / len(samples) for samples in found)
         return Total(value, mean=False, sources=len(found))
 
+    def newest(self, app: str, service: str, metric: str, now: float) -> float | None:
+        """Give what a service's sources said last, together; None: nobody says it now."""
+        by = self._services.get((app, service, metric), {})
+        found = [points[-1][1].value for points in by.values() if _holds(points, now)]
+        return sum(found) if found else None
+
 
 def _fresh(line: deque[_Point], now: float) -> bool:
     return line[-1].heard_at > now - FRESH_S

@@ -12,7 +12,7 @@ from segue.compose.findings import Findings
 from segue.compose.values import as_duration
 from segue.spec import Autoscale, Pace, Resources, Span
 
-_UP, _DOWN = Pace(), Autoscale(max=1).down
+_UP, _DOWN, _IDLE_S = Pace(), Autoscale(max=1).down, Autoscale(max=1).idle_s
 _WHOLE_CPU_MILLICORES = 1_000
 
 
@@ -25,6 +25,7 @@ def made(section: dict[str, Any], reserved: Resources) -> Autoscale | None:
         max=given["max"],
         min=given.get("min", 1),
         target={name: _target(name, value) for name, value in given.get("target", {}).items()},
+        idle_s=_seconds(given, "idle", _IDLE_S),
         tolerance=_share(given.get("tolerance", "10%")) / 100,
         up=_pace(given.get("up", {}), _UP),
         down=_pace(given.get("down", {}), _DOWN),
@@ -102,6 +103,8 @@ def check(at: str, section: dict[str, Any], findings: Findings) -> None:
             "is a share of nothing: no memory is reserved, and it has no limit",
             "give deploy.resources.reservations.memory, or mem_limit",
         )
+    if "idle" in given and least:
+        findings.at(f"{here}.idle").note("has no effect: min is not 0", "write min: 0")
     if "target" not in given and "schedule" not in given:
         findings.at(here).note(
             "has no target: the replicas follow only what others publish as load",

@@ -169,7 +169,7 @@ def _probe(given: dict[str, Any]) -> Probe:
 
 def replicas(section: dict[str, Any]) -> int:
     """Give how many slots a service begins with."""
-    least = section.get("x-autoscale", {}).get("min", 1)
+    least = max(1, section.get("x-autoscale", {}).get("min", 1))  # One shows that it works.
     given: int = section.get("deploy", {}).get("replicas", section.get("scale", least))
     return given
 

@@ -1,6 +1,7 @@
 """What is noticed about a service as a whole.
 
 flapping ─→ steady
+idle ─→ busy          of a service that may have no replicas (`x-autoscale.min: 0`)
 """
 
 from segue.events.base import Event
@@ -25,3 +26,19 @@ class ServiceSteady(Event, type="service.steady", scope=("app", "service")):
     app: str
     service: str
     quiet_s: float
+
+
+class ServiceIdle(Event, type="service.idle", scope=("app", "service")):
+    """Nobody has asked anything of the service for as long as it says. The autoscaler reacts."""
+
+    app: str
+    service: str
+    quiet_s: float  # So long at least.
+
+
+class ServiceBusy(Event, type="service.busy", scope=("app", "service")):
+    """Something is asked of a service that was idle or has no replicas. The autoscaler reacts."""
+
+    app: str
+    service: str
+    words: str = ""  # What is asked.

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from segue.envelope import Record
 from segue.events.load import LoadEvent, LoadHigh, LoadLow, LoadNormal
+from segue.events.request import RequestWaiting
 from segue.events.scale import (
     ScaleAccepted,
     ScaleDecided,
@@ -18,11 +19,13 @@ from segue.events.scale import (
     ScalePaused,
     ScaleResumed,
 )
+from segue.events.service import ServiceBusy, ServiceIdle
 from segue.picture.indexed import Indexed
 from segue.picture.scaling import Load, Override, Scaling, Size
 from segue.picture.state import Service
 from segue.spec import Autoscale, ServiceSpec
 
+About = ScaleEvent | LoadEvent | RequestWaiting | ServiceIdle | ServiceBusy
 KEPT = 500  # Of loads of a metric, and of sizes.
 METRICS_MOST = 40
 _LEVELS: dict[str, Literal["high", "low", "normal"]] = {
@@ -110,9 +113,21 @@ def _resize(
     if event.service in before:
         before[event.service] = event.replicas  # Whoever goes back keeps what was asked since.
     if service.scaling is not None:
-        service.scaling.sequence = record.sequence
-        _sized(service, service.scaling, record, own=own)
+        scaling = service.scaling
+        scaling.sequence, scaling.idle, scaling.waiting = record.sequence, None, None
+        if not service.replicas and _may_be_none(service):
+            scaling.loads = {}  # They were of replicas that are gone.
+        _sized(service, scaling, record, own=own)
     picture.touch(event.app, event.service)
+
+
+def _may_be_none(service: Service) -> bool:
+    return service.spec.autoscale is not None and not service.spec.autoscale.min
+
+
+def _measured(service: Service) -> int:
+    """Give of how many it was said: what waits for the first one is a whole one's."""
+    return max(service.replicas, int(_may_be_none(service)))
 
 
 def _sized(service: Service, scaling: Scaling, record: Record, *, own: bool) -> None:
@@ -130,7 +145,7 @@ def _trim(kept: list[Any], spec: Autoscale | None, now: float) -> None:
         del kept[0]
 
 
-def _scaling(picture: Indexed, record: Record, event: ScaleEvent | LoadEvent) -> Scaling | None:
+def _scaling(picture: Indexed, record: Record, event: About) -> Scaling | None:
     """Find what an event is about; it needs to be looked at again."""
     service = picture.service(event.app, event.service)
     if service is None or service.scaling is None:
@@ -160,7 +175,7 @@ def load(picture: Indexed, record: Record, event: LoadEvent) -> None:
         level=_LEVELS[event.type],
         value=event.value,
         target=target,
-        replicas=event.replicas if event.replicas > 0 else service.replicas,
+        replicas=event.replicas if event.replicas > 0 else _measured(service),
         at=record.time,
         cause=record.as_cause(),
         foreign=not record.source.startswith("/segue/"),
@@ -190,6 +205,24 @@ def resumed(picture: Indexed, record: Record, event: ScaleResumed) -> None:
         scaling.override, scaling.held = None, ""
 
 
+def idle(picture: Indexed, record: Record, event: ServiceIdle) -> None:
+    """Know that nobody asks anything."""
+    scaling = _scaling(picture, record, event)
+    if scaling is not None:
+        scaling.idle = record.as_cause()
+
+
+def asked(picture: Indexed, record: Record, event: RequestWaiting | ServiceBusy) -> None:
+    """Know that something is asked; where there is nobody to answer, that it waits."""
+    scaling = _scaling(picture, record, event)
+    service = picture.service(event.app, event.service)
+    if scaling is None or service is None:
+        return
+    scaling.idle = None
+    if not service.replicas and scaling.waiting is None:
+        scaling.waiting, scaling.held = record.as_cause(), ""
+
+
 def _until(record: Record, event: ScaleAccepted | ScalePaused) -> float:
     return record.time + event.for_s if event.for_s > 0 else 0.0
 
@@ -198,6 +231,9 @@ FOLDS: dict[str, Callable[[Indexed, Record, Any], None]] = {
     LoadHigh.type: load,
     LoadLow.type: load,
     LoadNormal.type: load,
+    RequestWaiting.type: asked,
+    ServiceBusy.type: asked,
+    ServiceIdle.type: idle,
     ScaleAccepted.type: accepted,
     ScaleDecided.type: decided,
     ScaleHeld.type: held,

@@ -49,3 +49,5 @@ class Scaling(msgspec.Struct, omit_defaults=True):
     sizes: list[Size] = []  # Newest last; as far back, too.
     held: str = ""  # Why the number was not changed, as it was said last.
     override: Override | None = None
+    idle: Cause | None = None  # That nobody asks anything, as long as that is so.
+    waiting: Cause | None = None  # That something is asked, though there are no replicas.

@@ -4,6 +4,7 @@ x-autoscale:
   min: 2
   max: 10
   target: {cpu: 70%, rps: 50}                    the mean per replica; who wants most counts
+  idle: 5m                                       with min: 0, until there is none
   up: {window: 0s, step: [4, 100%], every: 15s}
   down: {window: 2m, step: 100%}
   schedule: [{start: "0 8 * * 1-5", end: "0 18 * * 1-5", timezone: Europe/Berlin, min: 6}]
@@ -159,7 +160,18 @@ AUTOSCALE: tuple[Row, ...] = (
         "autoscale",
         "replicas follow the load by themselves; `deploy.replicas` is the first number",
     ),
-    _row(".min", whole(1, _MOST), "autoscale.min", "without it 1"),
+    _row(
+        ".min",
+        whole(0, _MOST),
+        "autoscale.min",
+        "without it 1; 0: there is none while nobody asks, and what is asked then waits for one",
+    ),
+    _row(
+        ".idle",
+        some_time,
+        "autoscale.idle_s",
+        "with `min: 0`, so long nothing is asked before there is none; without it 5m",
+    ),
     _row(".max", whole(1, _MOST), "autoscale.max"),
     _row(
         ".target",
