@@ -139,9 +139,13 @@ async def test_ctrl_c_during_a_rollout_ends_only_the_following(segue: Cluster) -
     command = [sys.executable, "-m", "segue_cli", "deploy", str(file), "--app", "shop"]
     env = os.environ | {"NATS_URL": segue.server.url, "COLUMNS": "200"}
     async with await anyio.open_process(command, env=env) as process:
-        await segue.wait_event(RolloutAdvanced)
-        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
         assert process.stderr is not None
+        followed = b""
+        with anyio.fail_after(60):
+            while b"now web.1" not in followed:
+                followed += await process.stdout.receive()
+        process.send_signal(signal.SIGINT)
         said = b"".join([part async for part in process.stderr]).decode()
         with anyio.fail_after(60):
             assert await process.wait() == 130
