@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from segue.jobs import JOB, Job
+from segue.jobs import JOB, Job, Schedule
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -222,6 +222,7 @@ class ServiceSpec(Spec, frozen=True):
     liveness: Probe | None = None  # When it fails, the container is replaced.
     autoscale: Autoscale | None = None  # None: it has as many replicas as it is told.
     job: Job = JOB
+    schedule: Schedule | None = None  # Of a job that is run again and again.
     restart: Restart = Restart()
     depends_on: dict[str, Dependency] = {}
     placement: Placement = Placement()
@@ -357,6 +358,7 @@ def digest(app: AppSpec, service: str) -> str:
         replicas=1,
         autoscale=None,
         job=JOB,
+        schedule=None,
         restart=Restart(),
         depends_on={},
         drain_s=10.0,

@@ -101,7 +101,12 @@ def serves(picture: Picture, service: Service, container: Container) -> bool:
 
 
 def current(service: Service, container: Container) -> bool:
-    """Tell whether it is what its slot is to run now, and is to stay."""
+    """Tell whether it is what its slot is to run now, and is to stay.
+
+    A run under way goes on with the version that it began with.
+    """
+    if service.spec.schedule is not None:
+        return not container.retired
     return container.digest == digest_of(service, container.slot) and not container.retired
 
 
@@ -126,6 +131,8 @@ def wanted_slots(picture: Picture, app: App, service: Service) -> dict[int, str]
 
 def _numbers(service: Service) -> list[int]:
     """Give the slots' numbers; of a job that has its limit, only those that had their turn."""
+    if service.spec.schedule is not None:
+        return [run.number for run in service.runs.values() if run.replaced is None]
     numbers = list(range(1, service.replicas + 1))
     at_once = service.spec.job.parallelism
     if not at_once or at_once >= len(numbers):

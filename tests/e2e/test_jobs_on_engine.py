@@ -11,6 +11,7 @@ import anyio
 import pytest
 from segue.events.container import ContainerFailed, ContainerFinished, ContainerStopped
 from segue.events.deploy import DeployCompleted, DeployFailed
+from segue.events.job import RunCompleted, ScheduleDue
 from segue.events.node import NodeJoined
 from segue.testing.cluster import Cluster, running
 from segue.testing.engine import BUSYBOX, Engine
@@ -63,6 +64,8 @@ async def test_jobs_run_in_turns_and_leave_their_words(
         cluster.start_control()
         cluster.start_node("node-a", docker_engine)
         await cluster.wait_event(NodeJoined, node="node-a")
+        every = job("echo run $$SEGUE_SLOT") | {"x-schedule": "* * * * *"}
+        assert (await deploy(cluster, "clock", every=every)).returncode == 0
         said = await deploy(
             cluster, "sums", sums=job("echo sum $$SEGUE_SLOT", 4, parallelism=2, keep="0s")
         )
@@ -73,7 +76,9 @@ async def test_jobs_run_in_turns_and_leave_their_words(
             for slot in (1, 2, 3, 4)
         ]
         assert [end.event.logs for end in ends] == [[f"sum {slot}"] for slot in (1, 2, 3, 4)]  # type: ignore[attr-defined]  # By the wait.
-        [service] = await rows(cluster, "ls")
+        shown_all = {row["service"]: row for row in await rows(cluster, "ls")}
+        service = shown_all["sums"]
+        assert shown_all["every"]["state"] in ("idle", "running")
         assert (service["state"], service["up"], service["wanted"]) == ("finished", 4, 4)
         notes = [row["note"] for row in await rows(cluster, "ps", "sums")]
         assert all(note.startswith("exit 0 after ") for note in notes)
@@ -95,3 +100,9 @@ async def test_jobs_run_in_turns_and_leave_their_words(
         shown = {row["service"]: row for row in await rows(cluster, "ps", "bad")}
         assert shown["breaks"]["state"] == "failed"
         assert (shown["hangs"]["state"], shown["hangs"]["note"]) == ("stopped", "deadline")
+
+        due = await cluster.wait_event(ScheduleDue, app="clock", within_s=150)
+        run = due.event.run  # type: ignore[attr-defined]  # By the wait.
+        await cluster.wait_event(RunCompleted, app="clock", run=run)
+        ended = await cluster.wait_event(ContainerFinished, app="clock", slot=run)
+        assert ended.event.logs == [f"run {run}"]  # type: ignore[attr-defined]  # By the wait.

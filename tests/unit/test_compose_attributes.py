@@ -325,7 +325,7 @@ SECTIONS = {
 }
 
 
-OURS = ("x-autoscale", "x-job", "x-ingress", "x-segue")
+OURS = ("x-autoscale", "x-job", "x-schedule", "x-ingress", "x-segue")
 
 
 @pytest.mark.parametrize("section", SECTIONS)

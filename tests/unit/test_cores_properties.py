@@ -350,6 +350,7 @@ def test_the_histories_reach_what_they_are_for() -> None:
     never |= {"gateway.joined", "gateway.left", "endpoint.ready", "endpoint.drained"}  # None here.
     never |= {"request.waiting", "service.idle", "service.busy"}  # Nor what is asked.
     never |= {"log.filling", "log.trimmed", "log.eased"}  # And nobody measures the log.
+    never |= {"schedule.due", "run.completed", "run.failed"}  # And nothing has a schedule.
     assert set(REGISTRY) - set(seen) <= never | rarely
 
 

@@ -21,6 +21,8 @@ TOLD_ELSEWHERE = {
     "removal": "deploy",  # What happens to an app ends with its removal.
     "endpoint": "gateway",  # What a gateway leads to.
     "rollback": "rollout",  # The way back.
+    "run": "job",  # Of a job that is run again and again …
+    "schedule": "job",  # … by the clock.
 }
 
 

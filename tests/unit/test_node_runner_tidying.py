@@ -2,7 +2,8 @@
 
 import pytest
 from segue.events.container import ContainerFinished
-from segue.jobs import Job
+from segue.jobs import Job, Schedule
+from segue.picture.fold_run import KEPT
 from segue.spec import ServiceSpec
 from segue.testing.host import Host, has, web
 from segue_node_runner import news
@@ -42,6 +43,19 @@ def test_it_stays_as_long_as_was_asked_from_when_it_was_seen(keep_s: float) -> N
         assert removed_after(host, 1.0)
     else:
         assert removed_after(host, 10.0)
+
+
+def test_what_is_left_of_runs_that_are_forgotten_goes() -> None:
+    schedule = Schedule(cron="* * * * *")
+    spec = ServiceSpec(image="j", mode="replicated-job", job=Job(keep_s=9e9), schedule=schedule)
+    host = Host(web=spec)
+    for slot in range(1, KEPT + 3):
+        host.brought_up(slot=slot)
+        host.hear(news.Died(identity=web(slot=slot), exit_code=0, ran_s=1.0))
+    host.now += 10.0
+    host.wants(Remove)
+    host.shows(*(has(web(slot=slot), state="exited") for slot in range(1, KEPT + 3)))
+    assert [one.slot for one in host.wants(Remove)] == [1, 2]
 
 
 def test_a_new_runner_begins_to_count_anew() -> None:

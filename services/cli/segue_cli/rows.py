@@ -13,7 +13,7 @@ from segue.picture import UP, App, Container, Node, Picture, Service, Slot
 from segue.spec import Resources
 from segue.wants import ready, wanted_slots
 
-from segue_cli import reach
+from segue_cli import reach, story_runs
 from segue_cli.amounts import count, span
 from segue_cli.moment import stamp
 from segue_cli.story import ended, refusals
@@ -124,7 +124,8 @@ def _service(picture: Picture, app: App, service: Service, wanted: Mapping[int, 
     filled = [service.slots[n].container for n in wanted if n in service.slots]
     done = [c for c in filled if c is not None and finished(service, c)]
     up = [c for c in filled if c is not None and works(picture, service, c)] + done
-    most = len(wanted) if service.spec.is_global or not wanted else service.replicas
+    runs = service.spec.schedule is not None
+    most = len(wanted) if service.spec.is_global or not wanted or runs else service.replicas
     old = [c for c in up if c.digest != service.digest]
     state = _service_state(app, service, up=len(up), missing=most - len(up), old=len(old))
     if state == "running" and done and len(done) == len(wanted):
@@ -135,6 +136,8 @@ def _service(picture: Picture, app: App, service: Service, wanted: Mapping[int, 
     elif state == "updating":
         note = f"{len(up) - len(old)} of {len(wanted)} run the new revision"
         note += f"; {waits}" if (waits := waiting(service)) else ""
+    elif service.spec.schedule is not None:
+        note = story_runs.plan(picture, service)
     elif service.spec.job.parallelism and len(up) < most:
         note = f"at most {service.spec.job.parallelism} at once"
     elif f" {service.name}." in app.taken_back:
@@ -171,6 +174,8 @@ def _service_state(app: App, service: Service, *, up: int, missing: int, old: in
         return "removing"
     if service.flapping_since:
         return "flapping"
+    if service.spec.schedule is not None:
+        return "running" if service.runs else "idle"
     if missing and app.phase == "deploying":
         return "deploying"
     if missing and app.phase == "failed" and f"{service.name}." in app.reason:
@@ -222,7 +227,8 @@ def _slots_of(picture: Picture, app: App, service: Service) -> Iterator[SlotRow]
         slot = service.slots.get(number)
         for container in slot.containers() if slot else ():
             fills = slot is not None and container is slot.container
-            if (fills and number in wanted) or not picture.is_gone(container):
+            is_run = service.spec.schedule is not None and app.phase != "removed"
+            if (fills and (number in wanted or is_run)) or not picture.is_gone(container):
                 yield container_row(picture, service, container, fills=fills)
         if number in wanted and (slot is None or slot.container is None):
             yield _empty(app, service, number)

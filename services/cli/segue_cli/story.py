@@ -12,7 +12,14 @@ from segue.envelope import Record
 from segue.events import Event, container, deploy, event, image, leader, log, node, scale, service
 from segue.events.deploy import Problem
 
-from segue_cli import story_capacity, story_gateway, story_nodes, story_rollouts, story_scaling
+from segue_cli import (
+    story_capacity,
+    story_gateway,
+    story_nodes,
+    story_rollouts,
+    story_runs,
+    story_scaling,
+)
 from segue_cli.amounts import count, size, span
 from segue_cli.moment import clock
 from segue_cli.story_nodes import Tone, Words, plain
@@ -318,6 +325,7 @@ _WORDS: dict[str, Callable[[Record], Words]] = {
     **story_gateway.WORDS,
     **story_nodes.WORDS,
     **story_rollouts.WORDS,
+    **story_runs.WORDS,
     **story_scaling.WORDS,
     event.EventRejected.type: plain("message {sequence} on {on} means nothing: {reason}"),
 }

@@ -10,7 +10,7 @@ from segue.core import MOST_DECISIONS, Core, Decision
 from segue.picture import App
 from segue.picture.indexed import EVERY_SLOT
 
-from segue_deployer import apps, doorkeeper, drains, jobs, plans, rollouts, slots
+from segue_deployer import apps, doorkeeper, drains, jobs, plans, rollouts, runs, slots
 from segue_deployer.moves import Budget
 from segue_deployer.tally import Tally
 
@@ -66,6 +66,7 @@ class Deployer(Core):
         stages = (  # Each with what the one before has led to.
             (rollouts.decide(self.picture, app, one, tallies, now) for one in services),
             (apps.revert(app),),
+            (runs.decide(app, one, now) for one in services),
             (jobs.decide(one, now) for one in services),
             (slots.decide(self.picture, app, one, tallies) for one in services),
             (apps.decide(self.picture, app, tallies, now),),
@@ -76,6 +77,7 @@ class Deployer(Core):
                 return owed
         times = [apps.deadline(app), *chain.from_iterable(rollouts.times(one) for one in services)]
         times += chain.from_iterable(jobs.times(one) for one in services)
+        times += chain.from_iterable(runs.times(one) for one in services)
         if later := [at for at in times if at is not None and at > now]:
             self._look_at[name] = min(later)
         return []

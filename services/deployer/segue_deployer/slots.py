@@ -134,7 +134,9 @@ def _next(  # noqa: PLR0917 — all six are what the decision is made from, of s
         gate = gates.of(slot.number)
         if gate is None:
             return None
-        cause = gate if old is None else _newer(old, app, service)
+        run = service.runs.get(slot.number)
+        begun = gate if run is None else run.cause
+        cause = begun if old is None else _newer(old, app, service)
     elif not old.ended:
         cause = picture.nodes[old.node].cause  # It is gone with its node.
     elif ended_as_told(old) or _runs_already(picture, app.name, service, slot):

@@ -210,6 +210,8 @@ def relieved(picture: Picture, service: Service, slot: Slot) -> list[Container]:
 def _blocks(picture: Picture, app: App, service: Service, slot: Slot) -> Iterator[Kind]:
     """Say how a slot that is at hand holds up its app's deploy."""
     container = slot.container
+    if service.spec.schedule is not None:
+        return
     if container is not None and _settled(picture, service, container):
         return
     if slot.moving is not None and _settled(picture, service, slot.moving):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 from segue.picture import Picture
+from segue.picture.fold_run import is_forgotten
 
 from segue_node_runner.effects import Remove, RemoveApp
 from segue_node_runner.labels import Identity
@@ -32,8 +33,12 @@ class Tidying:
             found = yard.there[identity]
             key = (identity.app, identity.service, identity.slot, identity.attempt)
             slot = self.picture.slot(*key[:3])
-            if found.runs or key in on_node or slot is None or identity.attempt > slot.attempt:
+            if found.runs or key in on_node:
                 continue
+            if slot is None or identity.attempt > slot.attempt:
+                if not self._is_of_an_old_run(identity):
+                    continue
+                kept[identity.slot_name] = None
             if identity.slot_name in kept or not self._stays(identity, now):
                 yield Remove(**msgspec.structs.asdict(identity), engine_id=found.engine_id)
             kept[identity.slot_name] = None
@@ -46,6 +51,10 @@ class Tidying:
         service = self.picture.service(identity.app, identity.service)
         keep_s = service.spec.job.keep_s if service is not None else None
         return keep_s is None or now - self._ended_at[identity] < keep_s
+
+    def _is_of_an_old_run(self, identity: Identity) -> bool:
+        service = self.picture.service(identity.app, identity.service)
+        return service is not None and is_forgotten(service, identity.slot)
 
     def _of_removed_apps(self, yard: Yard) -> Iterator[RemoveApp]:
         for name, has_networks in yard.leftovers.items():

@@ -25,6 +25,7 @@ def check(canonical: dict[str, Any], findings: Findings) -> None:
         _rollouts(at, section, findings)
         scaling.check(at, section, findings)
         jobs.check(at, section, findings)
+        jobs.waited_for(at, section, services, findings)
         _engine(at, section, findings)
         _network(at, section, canonical, findings)
         _ports(at, section, findings)

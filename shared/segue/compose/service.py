@@ -39,7 +39,7 @@ _CONDITIONS: dict[str, Literal["started", "healthy", "completed"]] = {
     "service_completed_successfully": "completed",
 }
 _KEPT = ("endpoint_mode",)
-_READ = ("x-autoscale", "x-ingress", "x-job", "x-segue")
+_READ = ("x-autoscale", "x-ingress", "x-job", "x-schedule", "x-segue")
 RETRIES = 6  # Of a job, as Kubernetes has it.
 
 
@@ -62,6 +62,7 @@ def make(
         replicas=replicas(section),
         autoscale=scaling.made(section, _resources(section)),
         job=jobs.made(section),
+        schedule=jobs.schedule(section),
         pull=section.get("pull_policy", "missing"),
         stop_grace_s=_seconds(section, "stop_grace_period", 10.0),
         health=health(section.get("healthcheck")),

@@ -27,6 +27,7 @@ __all__ = [
     "event",
     "gateway",
     "image",
+    "job",
     "leader",
     "load",
     "log",

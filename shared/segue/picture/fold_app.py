@@ -58,7 +58,7 @@ from segue.events.scale import (
     ScaleResumeRequested,
 )
 from segue.events.service import ServiceFlapping, ServiceSteady
-from segue.picture import fold_rollout, fold_scale
+from segue.picture import fold_rollout, fold_run, fold_scale
 from segue.picture.indexed import Indexed
 from segue.picture.state import App, Forgotten, Leader, Request, Service
 from segue.spec import ServiceSpec, digest
@@ -149,6 +149,7 @@ def deploy_accepted(picture: Indexed, record: Record, event: DeployAccepted) -> 
                 name=name, spec=spec, digest=mark, revision=event.revision, replicas=spec.replicas
             )
             app.services[name] = service
+        fold_run.deployed(service, spec, record)
         service.rollout = fold_rollout.opened(picture, record, app, service, spec, mark)
         if service.digest != mark or not service.wanted:
             service.revision = event.revision
@@ -287,6 +288,7 @@ def _forget(picture: Indexed, app: App) -> None:
     del picture.apps[app.name]
     slots = [slot for service in app.services.values() for slot in service.slots.values()]
     attempts = max((slot.attempt for slot in slots), default=0)
+    attempts = max((attempts, *(service.pruned_attempts for service in app.services.values())))
     kept = picture.state.forgotten
     kept[app.name] = Forgotten(app.revision, max(attempts, app.attempts))
     while len(kept) > FORGOTTEN_KEPT:

@@ -23,7 +23,7 @@ from segue.events.container import (
     ContainerUnplaceable,
 )
 from segue.events.node import Held
-from segue.picture import fold_rollout
+from segue.picture import fold_rollout, fold_run
 from segue.picture.ending import end, revive
 from segue.picture.indexed import Indexed
 from segue.picture.state import RANK, UP, Container, Phase, Slot
@@ -36,9 +36,11 @@ NODE_FAILURES_KEPT = 10
 
 def requested(picture: Indexed, record: Record, event: ContainerRequested) -> None:
     """Open an attempt; what filled the slot until now is leaving."""
-    slot = _slot(picture, event)
     service = picture.service(event.app, event.service)
-    if service is None or slot is None or event.attempt <= slot.attempt:
+    if service is None or fold_run.is_forgotten(service, event.slot):
+        return
+    slot = _slot(picture, event)
+    if slot is None or event.attempt <= slot.attempt:
         return
     if service.spec.is_job:
         slot.begun_at = slot.begun_at or record.time
@@ -262,6 +264,9 @@ def _end_by_itself(
         slot.last_digest = container.digest
         kept = max(ENDS_KEPT, _attempts(picture, event) + 1)
         slot.ended_at = [*slot.ended_at[-kept + 1 :], record.time]
+    service = picture.service(event.app, event.service)
+    if service is not None:
+        fold_run.prune(picture, event.app, service)
     return container
 
 
@@ -308,8 +313,9 @@ def retired(picture: Indexed, record: Record, event: ContainerRetired) -> None:
     container.retired, container.retired_at = event.reason, record.time
     container.grace_s, container.cause = event.grace_s, record.as_cause()
     picture.touch(event.app, event.service, event.slot)
-    if event.reason == "deadline":
-        _over_time(picture, event)
+    slot = picture.slot(event.app, event.service, event.slot)
+    if slot is not None and event.reason == "deadline":
+        slot.over_time = True
     node = picture.nodes.get(container.node)
     if node is not None and node.drain is not None:
         node.drain.moved += 1
@@ -317,19 +323,11 @@ def retired(picture: Indexed, record: Record, event: ContainerRetired) -> None:
         return
     picture.pending.pop(container.key, None)
     container.phase, container.ended_at = "stopped", record.time
-    slot = picture.slot(event.app, event.service, event.slot)
     if slot is None:
         return
     slot.leaving.pop(container.attempt, None)
     if slot.container is container:
         revive(picture, slot)
-
-
-def _over_time(picture: Indexed, event: ContainerRetired) -> None:
-    """Try nothing more of what had its time."""
-    slot = _slot(picture, event)
-    if slot is not None:
-        slot.over_time = True
 
 
 def _next_turn(picture: Indexed, event: ContainerEvent) -> None:

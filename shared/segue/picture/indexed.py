@@ -159,6 +159,9 @@ class Indexed:
         there = self.strangers(app, service, slot.number).values()
         found = self.state.apps.get(app)
         forgotten = found.attempts if found is not None else 0
+        of = self.service(app, service)
+        if of is not None and slot.number <= of.pruned:
+            forgotten = max(forgotten, of.pruned_attempts)
         return max([slot.attempt, forgotten, *(held.attempt for held in there)])
 
     @staticmethod

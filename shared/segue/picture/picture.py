@@ -19,6 +19,7 @@ from segue.picture import (
     fold_node,
     fold_rebalance,
     fold_rollout,
+    fold_run,
     fold_scale,
 )
 from segue.picture.indexed import Indexed
@@ -34,6 +35,7 @@ _FOLDS = {
     **fold_node.FOLDS,
     **fold_rebalance.FOLDS,
     **fold_rollout.FOLDS,
+    **fold_run.FOLDS,
     **fold_scale.FOLDS,
 }
 

@@ -125,6 +125,15 @@ class Slot(msgspec.Struct, omit_defaults=True):
         return [*self.leaving.values(), *([self.container] if self.container else [])]
 
 
+class Run(msgspec.Struct, omit_defaults=True):
+    """A run of a job that is under way; its number is its slot's."""
+
+    number: int
+    cause: Cause
+    begun_at: float
+    replaced: Cause | None = None  # The event that has it ended for a later one.
+
+
 class Version(msgspec.Struct):
     """What a service was, and is to be again if what it is to be now does not work."""
 
@@ -193,6 +202,11 @@ class Service(msgspec.Struct, omit_defaults=True):
     cause: Cause | None = None  # The event that made it what it is to be …
     changed_at: float = 0.0  # … and when that was said.
     slots: dict[int, Slot] = {}
+    runs: dict[int, Run] = {}  # Under way, oldest first, where it is run again and again.
+    last_run: int = 0
+    pruned: int = 0  # The slots of runs up to this one, but those still there, are forgotten …
+    pruned_attempts: int = 0  # … with attempts up to this one.
+    due_at: float = 0.0  # The last instant that was decided, or since when they count.
     scaling: Scaling | None = None  # Where its replicas follow its load.
     rollout: Rollout | None = None  # While its slots go from one version to another.
     hidden: dict[str, None] = {}  # Digests that no gateway leads to: blue_green's, not promoted.
