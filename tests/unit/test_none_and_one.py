@@ -155,6 +155,12 @@ def test_what_is_in_flight_wakes_where_the_gateways_word_was_lost() -> None:
     assert place.replicas == 1
 
 
+def test_what_was_answered_before_there_was_none_wakes_nobody_when_it_is_told_late() -> None:
+    place = emptied()
+    assert not place.lead(2, a={"rps": 0.5}), "nothing waits for an answer"
+    assert place.replicas == 0
+
+
 def test_a_queue_without_gateways_empties_and_wakes_by_its_length() -> None:
     place = Place(ports=False, target={"lag": 10.0})
     place.lag(IDLE_S / 2, 3.0)

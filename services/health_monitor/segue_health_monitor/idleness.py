@@ -21,6 +21,7 @@ from segue_health_monitor.windows import Windows
 EVERY_S = 1.0
 SILENT_S = 3 * SAMPLE_EVERY_S
 _OURS = {"cpu", "memory", "latency", *TRAFFIC}
+_ANSWERED = "requests"  # That are over.
 Name = tuple[str, str]
 
 
@@ -42,7 +43,7 @@ class IdleJudge:
         for of in sample.services:
             if of.inflight or of.rps:
                 requests = "1 request" if of.inflight == 1 else f"{of.inflight} requests"
-                words = f"{requests} in flight" if of.inflight else "requests"
+                words = f"{requests} in flight" if of.inflight else _ANSWERED
                 self._asked[of.app, of.service] = words
 
     def blinded(self) -> None:
@@ -82,7 +83,7 @@ class IdleJudge:
     ) -> Iterator[Decision]:
         name, scaling = (app.name, service.name), service.scaling
         assert scaling is not None, "it follows its load"
-        words = self._words(name, spec, now)
+        words = self._words(name, service, spec, now)
         theirs = _theirs(spec)
         known = bool(service.spec.routed) or bool(theirs)
         if words or not known or any(self._newest(name, one, now) is None for one in theirs):
@@ -95,12 +96,16 @@ class IdleJudge:
             quiet = ServiceIdle(app=app.name, service=service.name, quiet_s=spec.idle_s)
             yield Decision(quiet, service.cause, key=str(scaling.sequence))
 
-    def _words(self, name: Name, spec: Autoscale, now: float) -> str:
-        """Tell what is asked; nothing: ""."""
+    def _words(self, name: Name, service: Service, spec: Autoscale, now: float) -> str:
+        """Tell what is asked; nothing: "".
+
+        What is told of a service without replicas, and does not wait, was answered before.
+        """
         for metric in _theirs(spec):
             if total := self._newest(name, metric, now):
                 return f"{metric} is {total:.4g}"
-        return self._asked.get(name, "")
+        words = self._asked.get(name, "")
+        return words if service.replicas or words != _ANSWERED else ""
 
     def _newest(self, name: Name, metric: str, now: float) -> float | None:
         return self._windows.newest(*name, metric, now)

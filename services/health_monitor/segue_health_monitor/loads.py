@@ -25,6 +25,7 @@ from segue_health_monitor.windows import WINDOW_S, Used, Windows
 EVERY_S = 1.0
 AGAIN_S = 15.0  # The HPA looks that often.
 SILENT_S = 60.0  # Nothing is known any more of what was not measured for so long.
+_OF_ANSWERED = ("rps", "errors", "latency")  # They tell of requests that are over.
 _BEGINNING_S = 300.0  # So long the CPU that a container's start takes is not its load.
 
 Level = Literal["high", "low", "normal"]
@@ -106,8 +107,12 @@ class LoadJudge:
             said = scaling.loads.get(metric)
             last = said[-1] if said else None
             found = self._measure(app, service, metric, spec, now)
-            if not service.replicas and not spec.min and (found is None or not found.value):
-                continue  # Nobody is there, and nothing is asked.
+            if (
+                not service.replicas
+                and not spec.min
+                and (metric in _OF_ANSWERED or found is None or not found.value)
+            ):
+                continue  # Nobody is there, and nothing waits.
             if found is None:
                 yield from self._silent(app, service, metric, last, now)
                 continue
