@@ -10,7 +10,7 @@ from segue.events.node import NodeCordoned
 from segue.spec import Placement, Resources, ServiceSpec
 from segue.testing.shop import GIB, Shop, accepted, joined, scope
 from segue_scheduler.core import Scheduler
-from segue_scheduler.room import AGAIN_S, PATIENCE_S
+from segue_scheduler.room import AGAIN_S, PATIENCE_S, Room
 
 LARGE = ServiceSpec(image="h", resources=Resources(cpu_millicores=3_000, memory_bytes=GIB))
 
@@ -147,3 +147,15 @@ def test_another_instance_says_it_no_second_time() -> None:
     fresh = Scheduler()
     fresh.picture.restore(shop.picture.snapshot())
     assert not room([one.event for one in fresh.decide(shop.now + 60.0)])
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_slot_that_no_node_may_run_any_more_lacks_no_room(*, told: bool) -> None:
+    """Also before that itself is said of it."""
+    shop = stage()
+    ask(shop, 1, 2)
+    if told:
+        exhausted(shop.at(PATIENCE_S))
+    shop.say(NodeCordoned(node="a"))
+    said = [one.event for one in Room(shop.picture).decide(shop.now + 60.0)]
+    assert said == ([CapacityEased(waited_s=60.0)] if told else [])
