@@ -17,18 +17,18 @@ from segue.jobs import Schedule
 MISSED_COUNTED = 100
 
 
-def wrong(schedule: Schedule) -> str:
-    """Say why it is no schedule, or nothing."""
-    if len(schedule.cron.split()) != 5:
-        return f"'{schedule.cron}' has not five fields: minute, hour, day, month, day of the week"
+def wrong(cron: str, zone: str) -> str:
+    """Say why these are no instants, or nothing."""
+    if len(cron.split()) != 5:
+        return f"'{cron}' has not five fields: minute, hour, day, month, day of the week"
     try:
-        zone = zoneinfo.ZoneInfo(schedule.zone)
+        begin = dt.datetime(2026, 1, 1, tzinfo=zoneinfo.ZoneInfo(zone))
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return f"'{schedule.zone}' is no time zone of the tz database"
+        return f"'{zone}' is no time zone of the tz database"
     try:
-        CronSim(schedule.cron, dt.datetime(2026, 1, 1, tzinfo=zone))
+        CronSim(cron, begin)
     except CronSimError as error:
-        return f"'{schedule.cron}': {str(error).lower()}"
+        return f"'{cron}': {str(error).lower()}"
     return ""
 
 

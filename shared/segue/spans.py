@@ -9,26 +9,11 @@ import datetime as dt
 import functools
 import zoneinfo
 
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
 
 from segue.spec import Autoscale, Span
 
 _NEVER = float("inf")
-
-
-def wrong(cron: str, zone: str) -> str:
-    """Say why these are no instants, or nothing."""
-    if len(cron.split()) != 5:
-        return f"'{cron}' has not five fields: minute, hour, day, month, day of the week"
-    try:
-        begin = dt.datetime(2026, 1, 1, tzinfo=zoneinfo.ZoneInfo(zone))
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return f"'{zone}' is no time zone of the tz database"
-    try:
-        CronSim(cron, begin)
-    except CronSimError as error:
-        return f"'{cron}': {str(error).lower()}"
-    return ""
 
 
 def is_on(span: Span, at: float) -> bool:

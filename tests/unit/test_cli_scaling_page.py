@@ -37,7 +37,7 @@ def drawn(width: int, *said: Event) -> list[str]:
     shown = io.StringIO()
     screen = Console(file=shown, width=width)
     found = [line for line in lines(told, 2) if not line.type.endswith("requested")]
-    for part in page("shop/web", service, earlier, found, (begin, shop.now), width):
+    for part in page("shop/web", service, earlier, found, span=(begin, shop.now), width=width):
         screen.print(part)
     return [line.rstrip() for line in shown.getvalue().splitlines()]
 

@@ -194,7 +194,7 @@ def test_while_it_rolls_out_each_slot_is_judged_by_the_version_it_runs() -> None
 
 
 @pytest.mark.parametrize("failed", [False, True])
-def test_the_first_move_of_a_slot_waits_for_nothing(failed: bool) -> None:  # noqa: FBT001 — pytest names it.
+def test_the_first_move_of_a_slot_waits_for_nothing(*, failed: bool) -> None:
     shop = cluster("b", web=WEB)
     if failed:
         shop.fail(shop.container("web"))

@@ -113,4 +113,4 @@ def test_what_follows_next_is_what_is_due_first(cron: str, begin: int, step_s: i
     ],
 )
 def test_what_is_no_schedule(schedule: Schedule, words: str) -> None:
-    assert words in wrong(schedule)
+    assert words in wrong(schedule.cron, schedule.zone)

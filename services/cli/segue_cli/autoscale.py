@@ -70,7 +70,7 @@ async def explain(
     began = begin.time if begin.time is not None else earlier.time
     screen = console()
     span = (began, seen.time)
-    for part in page(f"{app}/{name}", service, before, found, span, screen.width):
+    for part in page(f"{app}/{name}", service, before, found, span=span, width=screen.width):
         screen.print(part)
 
 

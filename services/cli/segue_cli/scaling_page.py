@@ -43,11 +43,12 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     clamps: list[Clamp] = []
 
 
-def page(  # noqa: PLR0917 — what is drawn and where, of six types.
+def page(
     name: str,
     service: Service,
     before: Service | None,
     found: Sequence[Line],
+    *,
     span: tuple[float, float],
     width: int,
 ) -> Iterator[RenderableType]:

@@ -15,7 +15,7 @@ Metrics that Segue does not measure itself may have any name: whoever knows them
 from decimal import Decimal
 from typing import Any, Final
 
-from segue import spans
+from segue import schedules
 from segue.compose.attributes.service_values import ours
 from segue.compose.findings import ABSENT, Form, Place, Row
 from segue.compose.forms import decimal, duration, items, section, text, whole
@@ -105,7 +105,7 @@ def span(place: Place, found: dict[str, Any]) -> Any:
         )
         return place.wrong(f"has no {missing[0]}", example)
     for key in ("start", "end"):
-        if why := spans.wrong(found[key], found.get("timezone", "UTC")):
+        if why := schedules.wrong(found[key], found.get("timezone", "UTC")):
             return place.wrong(why)
     if found["start"].split() == found["end"].split():
         return place.wrong("ends when it begins", "give another end", "conflict")

@@ -28,7 +28,7 @@ def scheduled(place: Place, value: Any) -> Any:
     if found is ABSENT or "cron" not in found:
         return place.wrong("has no cron", 'write {cron: "0 3 * * *", timezone: Europe/Berlin}')
     asked = Schedule(cron=found["cron"], zone=found.get("timezone", "UTC"))
-    if why := schedules.wrong(asked):
+    if why := schedules.wrong(asked.cron, asked.zone):
         return place.wrong(why)
     return found
 
